@@ -1,0 +1,133 @@
+"""One request plus its context.
+
+`Call.body` is the parsed OpenAI chat body; `Call.raw` the bytes it came in. Adapters send `raw` with only
+the spans changed that must change, so nothing here rewrites it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import orjson
+
+from rung.errors import InvalidRequestError
+
+MODES = ("auto", "local", "cloud", "fast", "strong")
+
+DEFAULT_DEADLINE = 600.0
+"""seconds a call may take in all, unless it says otherwise (the OpenAI SDK's own default)"""
+
+
+@dataclass(slots=True)
+class Call:
+    """What is asked, by whom, and within which limits.
+
+    Attributes:
+        body: parsed chat body; never mutated.
+        raw: the same as bytes, exactly as received.
+        model: requested name: ``auto``, ``local``, ``fast``, ``strong`` or ``provider:model``.
+        mode: one of `MODES`; narrows what ``auto`` may use.
+        private: must not reach any address off this machine, on any path.
+        tenant: who pays and who may share caches: a hash of the caller's token, or ``local``.
+        deadline: `time.monotonic()` value after which the answer is worthless.
+        stream: the caller wants SSE; `include_usage`: and the usage chunk at its end.
+        max_error: the caller's error limit, a share between 0 and 1, or None.
+        no_store: nothing of this call may be kept by a cache.
+    """
+
+    body: dict[str, Any]
+    raw: bytes
+    model: str
+    request_id: str = ""
+    mode: str = "auto"
+    private: bool = False
+    tenant: str = "local"
+    task: str = ""
+    session: str = ""
+    max_error: float | None = None
+    no_store: bool = False
+    stream: bool = False
+    include_usage: bool = False
+    started: float = field(default_factory=time.monotonic)
+    deadline: float = 0.0
+    fingerprint: bytes | None = None
+    """set by the exact rung on its way up, so that nobody hashes twice"""
+
+    def __post_init__(self) -> None:
+        if not self.deadline:
+            self.deadline = self.started + DEFAULT_DEADLINE
+
+    def remaining(self) -> float:
+        """Seconds until the deadline; negative once it has passed."""
+        return self.deadline - time.monotonic()
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: Any = None
+    tool_calls: list[Any] | None = None
+
+
+class _Tool(msgspec.Struct):
+    type: str
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _ResponseFormat(msgspec.Struct):
+    type: str
+
+
+class _Chat(msgspec.Struct):
+    """The fields rung itself reads, with their types. Everything else passes through unread."""
+
+    messages: list[_Message]
+    model: str = "auto"
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    temperature: float | None = None
+    n: int | None = None
+    tools: list[_Tool] | None = None
+    response_format: _ResponseFormat | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+
+
+def parse_chat(raw: bytes) -> dict[str, Any]:
+    """Parse and check a chat body.
+
+    Raises InvalidRequestError with the position of broken JSON or the path of a field of the wrong type.
+    """
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequestError(f"the request body is not valid JSON: {error}", code="invalid_json") from None
+    return check_chat(body)
+
+
+def check_chat(body: Any) -> dict[str, Any]:
+    """Check the types of the fields rung reads; returns the same dict.
+
+    Raises InvalidRequestError whose `param` is the field's path.
+    """
+    if not isinstance(body, dict):
+        raise InvalidRequestError("the request body must be a JSON object", code="invalid_type")
+    try:
+        chat = msgspec.convert(body, _Chat)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$")
+        param = path.strip("`").lstrip(".") or None
+        where = f" at {param}" if param else ""
+        raise InvalidRequestError(f"{text}{where}", code="invalid_type", param=param) from None
+    if not chat.messages:
+        raise InvalidRequestError("messages must hold at least one message", code="empty_messages", param="messages")
+    if not chat.model:
+        raise InvalidRequestError("model must not be empty; try 'auto'", code="empty_model", param="model")
+    if chat.n is not None and chat.n < 1:
+        raise InvalidRequestError("n must be at least 1", code="invalid_value", param="n")
+    return body
