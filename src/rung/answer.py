@@ -73,10 +73,12 @@ class Event:
     (``data: {...}\\n\\n``), byte for byte as they came where nothing had to change.
     `content`: True when it carries something the caller would show or act on (text, reasoning, a tool
     call, audio, a refusal). The first such event is the commit point.
+    `last`: True on the final event of a stream that ended as it should; the evidence is complete by then.
     """
 
     data: bytes
     content: bool = True
+    last: bool = False
 
 
 @dataclass(slots=True)

@@ -1,0 +1,232 @@
+"""Reading the few fields of OpenAI-shaped answers that rung needs; everything else stays bytes.
+
+Typed partial decoding (msgspec) costs about as much as finding the fields by hand and refuses wrong types.
+Error bodies: protocols of Groq, DeepSeek and OpenAI, https://platform.openai.com/docs/guides/error-codes
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from rung.answer import Usage
+from rung.errors import (
+    BadAnswerFault,
+    CredentialFault,
+    Fault,
+    MissingModelFault,
+    RateLimitFault,
+    RejectedFault,
+    ServerFault,
+    TimeoutFault,
+)
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class WireUsage(msgspec.Struct):
+    """OpenAI's `usage`, with DeepSeek's two extra counts."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+class _Text(msgspec.Struct):
+    """A `message` or a `delta`."""
+
+    content: Any = None
+    tool_calls: list[Any] | None = None
+    function_call: Any = None
+    refusal: Any = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    audio: Any = None
+
+    @property
+    def says(self) -> bool:
+        return bool(
+            self.content
+            or self.tool_calls
+            or self.reasoning_content
+            or self.reasoning
+            or self.refusal
+            or self.function_call
+            or self.audio
+        )
+
+
+class _Choice(msgspec.Struct):
+    message: _Text | None = None
+    delta: _Text | None = None
+    finish_reason: str | None = None
+
+
+class _ErrorMember(msgspec.Struct):
+    message: Any = None
+    code: Any = None
+    type: Any = None
+
+
+class _Reply(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: WireUsage | None = None
+    model: str | None = None
+    error: _ErrorMember | str | None = None
+
+
+_decode = msgspec.json.Decoder(_Reply).decode
+
+
+class Whole(msgspec.Struct):
+    """What was learnt from a ``chat.completion``."""
+
+    finish_reason: str | None
+    usage: WireUsage | None
+    model: str
+    tool_calls: bool
+    empty: bool
+
+
+class Chunk(msgspec.Struct):
+    """What was learnt from a ``chat.completion.chunk``."""
+
+    choices: bool
+    content: bool
+    tool_calls: bool
+    finish_reason: str | None
+    usage: WireUsage | None
+    model: str
+
+
+def _reply(payload: bytes, name: str) -> _Reply:
+    try:
+        reply = _decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadAnswerFault(f"{name} sent something that is not a chat completion", provider=name) from None
+    if reply.error is not None:
+        error = reply.error
+        text = error if isinstance(error, str) else str(error.message or error.code or error.type)
+        raise ServerFault(f"{name} reported an error inside its answer: {_short(text)}", provider=name)
+    return reply
+
+
+def read_whole(body: bytes, name: str) -> Whole:
+    """Raises BadAnswerFault or ServerFault if `body` is no completion."""
+    reply = _reply(body, name)
+    if not reply.choices:
+        raise BadAnswerFault(f"{name} answered without choices", provider=name, code="empty_answer")
+    texts = [choice.message for choice in reply.choices if choice.message is not None]
+    return Whole(
+        finish_reason=_finish(reply.choices),
+        usage=reply.usage,
+        model=reply.model or "",
+        tool_calls=any(text.tool_calls or text.function_call for text in texts),
+        empty=not any(text.says for text in texts),
+    )
+
+
+def read_chunk(payload: bytes, name: str) -> Chunk:
+    """Raises BadAnswerFault or ServerFault if `payload` is no chunk."""
+    reply = _reply(payload, name)
+    choices = reply.choices
+    if not choices:
+        return Chunk(False, False, False, None, reply.usage, reply.model or "")
+    content = tool_calls = False
+    for choice in choices:
+        delta = choice.delta
+        if delta is not None and delta.says:
+            content = True
+            tool_calls |= bool(delta.tool_calls or delta.function_call)
+    return Chunk(True, content, tool_calls, _finish(choices), reply.usage, reply.model or "")
+
+
+def _finish(choices: list[_Choice]) -> str | None:
+    """One reason for all choices: the first that is not ``stop``, so that a cut one is never stored."""
+    reason: str | None = None
+    for choice in choices:
+        if choice.finish_reason is not None and (reason is None or reason == "stop"):
+            reason = choice.finish_reason
+    return reason
+
+
+def read_usage(wire: WireUsage) -> Usage:
+    """OpenAI's inclusive counts into rung's disjoint ones."""
+    cached = written = 0
+    if wire.prompt_tokens_details is not None:
+        cached = wire.prompt_tokens_details.cached_tokens or 0
+        written = wire.prompt_tokens_details.cache_write_tokens or 0
+    if not cached and wire.prompt_cache_hit_tokens:
+        cached = wire.prompt_cache_hit_tokens
+    prompt = wire.prompt_tokens or 0
+    completion = wire.completion_tokens or 0
+    reasoning = 0
+    if wire.completion_tokens_details is not None:
+        reasoning = min(wire.completion_tokens_details.reasoning_tokens or 0, completion)
+    return Usage(max(prompt - cached - written, 0), cached, written, completion - reasoning, reasoning)
+
+
+_SPENT = {
+    "insufficient_quota",
+    "credit_balance_exhausted",
+    "organization_spend_limit_exceeded",
+    "project_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+}
+_SECRET = re.compile(r"\b(?:sk|gsk|key|pk|xai|AIza)[-_][\w*-]{6,}", re.IGNORECASE)
+
+
+def _short(text: str) -> str:
+    """A provider's message, made safe to repeat: no key fragments, one line, bounded."""
+    return _SECRET.sub("***", " ".join(text.split()))[:300]
+
+
+def retry_after(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
+    """Seconds from a ``Retry-After`` header (RFC 9110 §10.2.3; the HTTP-date form is not used by providers)."""
+    for name, value in headers:
+        if name == b"retry-after":
+            try:
+                return max(float(value), 0.0)
+            except ValueError:
+                return None
+    return None
+
+
+def fault_from(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, name: str) -> Fault:
+    """An HTTP error of a provider as a fault, by status and by the code in its body, never by its prose."""
+    message = code = kind = ""
+    try:
+        error = _decode(body).error
+        if isinstance(error, str):
+            message = error
+        elif error is not None:
+            message, code, kind = (str(part or "") for part in (error.message, error.code, error.type))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    told = f"{name} answered {status}: {_short(message)}" if message else f"{name} answered {status}"
+    if status in (401, 402, 403) or code in _SPENT or kind == "insufficient_quota":
+        advice = "its credit is used up" if status == 402 or code in _SPENT else "check its key"
+        return CredentialFault(f"{told} ({advice})", provider=name)
+    if status == 404:
+        return MissingModelFault(told, provider=name)
+    if status == 408:
+        return TimeoutFault(told, provider=name)
+    if status == 429:
+        return RateLimitFault(told, provider=name, retry_after=retry_after(headers))
+    if status >= 500 or status == 498:
+        return ServerFault(told, provider=name, retry_after=retry_after(headers))
+    if 300 <= status < 400:
+        return BadAnswerFault(f"{told}: redirects are not followed; set base_url to where it points", provider=name)
+    return RejectedFault(told, provider=name, status=status if status in (400, 413, 422) else 400, code=code or None)

@@ -1,0 +1,202 @@
+"""Any server that speaks OpenAI's chat completions: Groq, DeepSeek, OpenAI, vLLM, LM Studio, llama-server.
+
+What differs between them is in the row (`providers/rows.py`), not here. Bytes pass unchanged in both
+directions but for the spans of `model`, `rung`, `stream_options` and the fields the row strips.
+Shapes: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import orjson
+
+from rung.answer import Answer, Event, Evidence, Usage
+from rung.call import Call
+from rung.errors import BadAnswerFault, TimeoutFault
+from rung.providers.chat_wire import Whole, fault_from, read_chunk, read_usage, read_whole
+from rung.wire.client import Client, Deadlines, Origin, Response
+from rung.wire.splice import edit
+from rung.wire.sse import Frame, Splitter
+
+Price = Callable[[str, Usage], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how one provider is reached. Plain values; the key is already inside `headers`.
+
+    `headers`: encoded ``name: value\\r\\n`` lines. `strip`: top-level request fields it rejects.
+    `rename`: top-level fields it knows under another name. `price(model, usage)`: pico-dollars or None.
+    """
+
+    name: str
+    origin: Origin
+    base_path: str
+    headers: bytes
+    strip: frozenset[str] = frozenset()
+    rename: tuple[tuple[str, str], ...] = ()
+    price: Price = lambda model, usage: None
+    simulated: bool = False
+
+
+class OpenAICompatible:
+    """Chat completions over one `Endpoint`. Stateless but for the client's pool."""
+
+    def __init__(self, endpoint: Endpoint, client: Client) -> None:
+        self.endpoint = endpoint
+        self._client = client
+        self._target = f"{endpoint.base_path}/chat/completions"
+
+    async def chat(self, call: Call, model: str, deadlines: Deadlines) -> Answer:
+        """Ask `model`; the answer's events arrive as the provider sends them.
+
+        Raises a `rung.errors.Fault`: before this returns for anything up to the response head, from the
+        event stream afterwards.
+        """
+        evidence = Evidence(simulated=self.endpoint.simulated)
+        body = self._request(call, model, evidence)
+        answer = Answer("", f"{self.endpoint.name}:{model}", evidence)
+        if call.stream:
+            response = await self._send(self._client.send, call, body, deadlines)
+            if response.status != 200:
+                raise fault_from(response.status, response.headers, await response.read(), self.endpoint.name)
+            answer.events = self._events(call, model, response, evidence, deadlines.idle)
+            return answer
+        response = await self._send(self._client.fetch, call, body, deadlines)
+        if response.status != 200:
+            raise fault_from(response.status, response.headers, response.body, self.endpoint.name)
+        answer.body = response.body
+        self._account(model, evidence, read_whole(response.body, self.endpoint.name), "stop" in call.body)
+        return answer
+
+    async def _send(self, send: Callable[..., object], call: Call, body: bytes, deadlines: Deadlines) -> Response:
+        end = self.endpoint
+        return await send(  # type: ignore[no-any-return, misc]
+            end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
+        )
+
+    def _request(self, call: Call, model: str, evidence: Evidence) -> bytes:
+        replace = {"model": orjson.dumps(model)}
+        remove = ["rung"] if "rung" in call.body else []
+        if call.stream:
+            options = call.body.get("stream_options") or {}
+            if options.get("include_usage") is not True:
+                replace["stream_options"] = orjson.dumps({**options, "include_usage": True})
+        if self.endpoint.strip:
+            stripped = [name for name in call.body if name in self.endpoint.strip]
+            evidence.stripped = tuple(stripped)
+            remove += stripped
+        for old, new in self.endpoint.rename:
+            if old in call.body and new not in call.body:
+                replace[new] = orjson.dumps(call.body[old])
+                remove.append(old)
+        return edit(call.raw, replace=replace, remove=remove)
+
+    def _account(self, model: str, evidence: Evidence, whole: Whole, may_be_empty: bool) -> None:
+        evidence.finish_reason = whole.finish_reason
+        evidence.tool_calls = whole.tool_calls
+        evidence.model_version = whole.model
+        evidence.usage = read_usage(whole.usage) if whole.usage is not None else None
+        evidence.cost = None if evidence.usage is None else self.endpoint.price(model, evidence.usage)
+        evidence.complete = whole.finish_reason is not None
+        if not evidence.complete:
+            raise BadAnswerFault(f"{self.endpoint.name} answered without a finish reason", provider=self.endpoint.name)
+        if whole.empty and whole.finish_reason == "stop" and not may_be_empty:
+            raise BadAnswerFault(
+                f"{self.endpoint.name} answered with no content at all", provider=self.endpoint.name, code="empty_answer"
+            )
+
+    async def _events(
+        self, call: Call, model: str, response: Response, evidence: Evidence, idle: float
+    ) -> AsyncIterator[Event]:
+        """Relay frames as they come; hold back what follows the first finish reason until the stream has ended well."""
+        relay = _Relay(self.endpoint.name, call.include_usage, evidence)
+        splitter = Splitter()
+        last_data = time.monotonic()
+        try:
+            async for block in response.blocks():
+                frames = splitter.feed(block)
+                out, content, data = relay.take(frames)
+                now = time.monotonic()
+                if data:
+                    last_data = now
+                elif now - last_data > idle:
+                    raise TimeoutFault(
+                        f"{self.endpoint.name} sent only keep-alives for {idle:g} s",
+                        provider=self.endpoint.name,
+                        code="idle_timeout",
+                    )
+                if out:
+                    yield Event(out, content)
+                if relay.done:
+                    break
+            held = relay.end(splitter.pending)
+            if evidence.usage is not None:
+                evidence.cost = self.endpoint.price(model, evidence.usage)
+            evidence.complete = True
+            yield Event(held, False, True)
+        finally:
+            response.close()
+
+
+class _Relay:
+    """Frame bookkeeping of one stream: what passes now, what is held to the end, what is learnt."""
+
+    __slots__ = ("_evidence", "_held", "_include_usage", "_name", "_wrote_content", "done")
+
+    def __init__(self, name: str, include_usage: bool, evidence: Evidence) -> None:
+        self._name = name
+        self._include_usage = include_usage
+        self._evidence = evidence
+        self._held: list[bytes] = []
+        self._wrote_content = False
+        self.done = False
+
+    def take(self, frames: list[Frame]) -> tuple[bytes, bool, bool]:
+        """-> (bytes to pass on now, do they carry content, was there any data frame)."""
+        out: list[bytes] = []
+        content = data = False
+        for frame in frames:
+            payload = frame.data
+            if payload is None:
+                continue  # a comment: the upstream's keep-alive; the door has its own
+            data = True
+            if payload == b"[DONE]":
+                self.done = True
+                break
+            chunk = read_chunk(payload, self._name)
+            if chunk.model and not self._evidence.model_version:
+                self._evidence.model_version = chunk.model
+            if chunk.usage is not None:
+                self._evidence.usage = read_usage(chunk.usage)
+                if not chunk.choices:
+                    if self._include_usage:
+                        self._held.append(b"data: " + payload + b"\n\n")
+                    continue
+            if chunk.finish_reason is not None:
+                self._evidence.finish_reason = chunk.finish_reason
+                if chunk.content:  # some servers put the last words on the finish chunk
+                    content = True
+                out += self._held
+                self._held = [b"data: " + payload + b"\n\n"]
+                self._evidence.tool_calls |= chunk.tool_calls
+                continue
+            if self._held and chunk.choices:
+                out += self._held
+                self._held = []
+            content |= chunk.content
+            self._evidence.tool_calls |= chunk.tool_calls
+            out.append(frame.raw)
+        self._wrote_content |= content
+        return b"".join(out), content and bool(out), data
+
+    def end(self, pending: bytes) -> bytes:
+        """The held tail, once the upstream has ended. Raises BadAnswerFault if it ended badly."""
+        if not self.done or self._evidence.finish_reason is None:
+            what = "without its terminator" if not self.done else "without a finish reason"
+            cut = " in the middle of a frame" if pending.strip() else ""
+            raise BadAnswerFault(f"{self._name}'s stream ended {what}{cut}", provider=self._name, code="cut_stream")
+        return b"".join(self._held)
