@@ -56,27 +56,26 @@ class OpenAICompatible:
         Raises a `rung.errors.Fault`: before this returns for anything up to the response head, from the
         event stream afterwards.
         """
-        evidence = Evidence(simulated=self.endpoint.simulated)
+        end = self.endpoint
+        evidence = Evidence(simulated=end.simulated)
         body = self._request(call, model, evidence)
-        answer = Answer("", f"{self.endpoint.name}:{model}", evidence)
+        answer = Answer("", f"{end.name}:{model}", evidence)
         if call.stream:
-            response = await self._send(self._client.send, call, body, deadlines)
+            response = await self._client.send(
+                end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
+            )
             if response.status != 200:
                 raise fault_from(response.status, response.headers, await response.read(), self.endpoint.name)
             answer.events = self._events(call, model, response, evidence, deadlines.idle)
             return answer
-        response = await self._send(self._client.fetch, call, body, deadlines)
+        response = await self._client.fetch(
+            end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
+        )
         if response.status != 200:
             raise fault_from(response.status, response.headers, response.body, self.endpoint.name)
         answer.body = response.body
         self._account(model, evidence, read_whole(response.body, self.endpoint.name), "stop" in call.body)
         return answer
-
-    async def _send(self, send: Callable[..., object], call: Call, body: bytes, deadlines: Deadlines) -> Response:
-        end = self.endpoint
-        return await send(  # type: ignore[no-any-return, misc]
-            end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
-        )
 
     def _request(self, call: Call, model: str, evidence: Evidence) -> bytes:
         replace = {"model": orjson.dumps(model)}
@@ -105,9 +104,8 @@ class OpenAICompatible:
         if not evidence.complete:
             raise BadAnswerFault(f"{self.endpoint.name} answered without a finish reason", provider=self.endpoint.name)
         if whole.empty and whole.finish_reason == "stop" and not may_be_empty:
-            raise BadAnswerFault(
-                f"{self.endpoint.name} answered with no content at all", provider=self.endpoint.name, code="empty_answer"
-            )
+            name = self.endpoint.name
+            raise BadAnswerFault(f"{name} answered with no content at all", provider=name, code="empty_answer")
 
     async def _events(
         self, call: Call, model: str, response: Response, evidence: Evidence, idle: float
@@ -133,11 +131,11 @@ class OpenAICompatible:
                     yield Event(out, content)
                 if relay.done:
                     break
-            held = relay.end(splitter.pending)
+            held = relay.end(splitter.pending, may_be_empty="stop" in call.body)
             if evidence.usage is not None:
                 evidence.cost = self.endpoint.price(model, evidence.usage)
             evidence.complete = True
-            yield Event(held, False, True)
+            yield Event(held, relay.held_content, True)
         finally:
             response.close()
 
@@ -145,14 +143,15 @@ class OpenAICompatible:
 class _Relay:
     """Frame bookkeeping of one stream: what passes now, what is held to the end, what is learnt."""
 
-    __slots__ = ("_evidence", "_held", "_include_usage", "_name", "_wrote_content", "done")
+    __slots__ = ("_evidence", "_held", "_include_usage", "_name", "_spoke", "done", "held_content")
 
     def __init__(self, name: str, include_usage: bool, evidence: Evidence) -> None:
         self._name = name
         self._include_usage = include_usage
         self._evidence = evidence
         self._held: list[bytes] = []
-        self._wrote_content = False
+        self._spoke = False
+        self.held_content = False
         self.done = False
 
     def take(self, frames: list[Frame]) -> tuple[bytes, bool, bool]:
@@ -178,25 +177,31 @@ class _Relay:
                     continue
             if chunk.finish_reason is not None:
                 self._evidence.finish_reason = chunk.finish_reason
-                if chunk.content:  # some servers put the last words on the finish chunk
-                    content = True
-                out += self._held
-                self._held = [b"data: " + payload + b"\n\n"]
+                content |= self._release(out)
+                self._held.append(b"data: " + payload + b"\n\n")
+                self.held_content = chunk.content  # some servers put the last words on the finish chunk
                 self._evidence.tool_calls |= chunk.tool_calls
                 continue
-            if self._held and chunk.choices:
-                out += self._held
-                self._held = []
-            content |= chunk.content
+            content |= chunk.content | self._release(out)
             self._evidence.tool_calls |= chunk.tool_calls
             out.append(frame.raw)
-        self._wrote_content |= content
-        return b"".join(out), content and bool(out), data
+        self._spoke |= content
+        return b"".join(out), content, data
 
-    def end(self, pending: bytes) -> bytes:
+    def _release(self, out: list[bytes]) -> bool:
+        """Pass on what was held, for more has come after it; -> did it carry content."""
+        content = self.held_content
+        out += self._held
+        self._held, self.held_content = [], False
+        return content
+
+    def end(self, pending: bytes, *, may_be_empty: bool) -> bytes:
         """The held tail, once the upstream has ended. Raises BadAnswerFault if it ended badly."""
         if not self.done or self._evidence.finish_reason is None:
             what = "without its terminator" if not self.done else "without a finish reason"
             cut = " in the middle of a frame" if pending.strip() else ""
             raise BadAnswerFault(f"{self._name}'s stream ended {what}{cut}", provider=self._name, code="cut_stream")
+        empty = not (self._spoke or self.held_content)
+        if empty and self._evidence.finish_reason == "stop" and not may_be_empty:
+            raise BadAnswerFault(f"{self._name} streamed no content at all", provider=self._name, code="empty_answer")
         return b"".join(self._held)

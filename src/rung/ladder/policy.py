@@ -1,0 +1,106 @@
+"""Which rungs may be asked for a call, in which order. Pure: a table, no I/O.
+
+Without trust data the ladder is honest: ``auto`` goes tool → exact → reference. The local rung answers
+when it was asked for, when the call is private, or when no cloud answers; the record then says `unproved`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from rung.call import MODES, Call
+from rung.errors import InvalidRequestError, LadderExhausted, ModelNotFoundError, PrivacyError, RungError
+from rung.ladder.rung import Rung
+
+NAMES = ("auto", "local", "fast", "strong")
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """The rungs there are. A None is a rung that is switched off or has nothing to run on.
+
+    `clouds`: every configured cloud rung as fallback, best first. `reference_for`: task → rung, where the
+    user named one. `direct`: finds the rung of a ``provider:model`` name, or None.
+    """
+
+    tool: Rung | None = None
+    exact: Rung | None = None
+    local: Rung | None = None
+    reference: Rung | None = None
+    fast: Rung | None = None
+    strong: Rung | None = None
+    clouds: tuple[Rung, ...] = ()
+    reference_for: Mapping[str, Rung] = field(default_factory=dict)
+
+
+NO_RUNG = (
+    "nothing can answer this call: no cloud key is set and there is no local model. "
+    "Set GROQ_API_KEY, DEEPSEEK_API_KEY or OPENAI_API_KEY, or run: rung models pull qwen2.5-coder:1.5b"
+)
+
+
+def plan(call: Call, lineup: Lineup, direct: Rung | None = None) -> tuple[Rung, ...]:
+    """The rungs to ask for `call`, lowest first.
+
+    `direct` is the rung of a ``provider:model`` name.
+
+    Raises ModelNotFoundError for a name nobody has, PrivacyError if a private call has nowhere to stay,
+    InvalidRequestError if mode and model contradict each other, LadderExhausted if there is no rung at all.
+    """
+    if call.mode not in MODES:
+        raise InvalidRequestError(f"unknown mode {call.mode!r}; one of {', '.join(MODES)}", param="x-rung-mode")
+    rungs: tuple[Rung | None, ...]
+    if direct is not None:
+        if call.mode == "local" and not direct.stays_here:
+            raise InvalidRequestError(f"mode 'local' excludes {direct.model}", param="x-rung-mode")
+        rungs = (lineup.exact, direct)
+    else:
+        rungs = _named(call, lineup)
+    chosen: list[Rung] = []
+    for rung in rungs:
+        if rung is not None and (rung.stays_here or not call.private) and rung not in chosen:
+            chosen.append(rung)
+    if not any(rung.name == "tool" or is_model(rung) for rung in chosen):
+        raise dead_end(call, lineup)
+    return tuple(chosen)
+
+
+def is_model(rung: Rung) -> bool:
+    """Is it a model, not a program or a cache?"""
+    return rung.name not in ("tool", "exact")
+
+
+def _named(call: Call, lineup: Lineup) -> tuple[Rung | None, ...]:
+    reference = lineup.reference_for.get(call.task, lineup.reference)
+    name = call.mode if call.model == "auto" else call.model
+    if name == "auto":
+        return (lineup.tool, lineup.exact, reference, *lineup.clouds, lineup.local)
+    if name == "local":
+        tool = lineup.tool if call.model == "auto" else None
+        return (tool, lineup.exact, lineup.local)
+    if name == "cloud":
+        return (lineup.exact, reference, *lineup.clouds)
+    if name == "fast":
+        return (lineup.exact, lineup.fast, *lineup.clouds)
+    return (lineup.exact, lineup.strong, reference)
+
+
+def dead_end(call: Call, lineup: Lineup) -> RungError:
+    """Why no model could be asked for `call`, and what to do about it."""
+    if call.private and (lineup.clouds or lineup.local is None):
+        return PrivacyError(
+            f"a private call may not leave this machine, and nothing here answers model {call.model!r}; "
+            "use model 'local' (first: rung models pull qwen2.5-coder:1.5b) or a provider marked private_host"
+        )
+    if call.mode == "local" or call.model == "local":
+        return LadderExhausted("there is no local model; run: rung models pull qwen2.5-coder:1.5b")
+    return LadderExhausted(NO_RUNG)
+
+
+def unknown_model(name: str, known: list[str]) -> ModelNotFoundError:
+    """The 404 for a model name, with near names."""
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(match) for match in near)}?" if near else f"try {', '.join(NAMES)}"
+    return ModelNotFoundError(f"no model {name!r} here; {hint} GET /v1/models lists them all.", param="model")

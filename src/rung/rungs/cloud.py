@@ -1,0 +1,46 @@
+"""A model behind a provider's API, asked as ``provider:model``.
+
+Also serves a backend on this host (vLLM, LM Studio, llama-server): it then `stays_here` only if the user
+declared it private and its address is a loopback one.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rung.answer import Answer, Declined
+from rung.call import Call
+from rung.wire.client import Deadlines
+
+
+class Provider(Protocol):
+    """What this rung needs of a wire adapter (`providers/`)."""
+
+    async def chat(self, call: Call, model: str, deadlines: Deadlines) -> Answer: ...
+
+
+class CloudRung:
+    """One model of one provider."""
+
+    name = "cloud"
+
+    def __init__(
+        self, provider: Provider, provider_name: str, model: str, *, deadlines: Deadlines, stays_here: bool = False
+    ) -> None:
+        self.model = f"{provider_name}:{model}"
+        self.stays_here = stays_here
+        self._provider = provider
+        self._model = model
+        self._deadlines = deadlines
+
+    async def attempt(self, call: Call) -> Answer | Declined:
+        limits = self._deadlines
+        left = call.remaining()
+        if left < limits.total:
+            limits = Deadlines(limits.connect, limits.first_byte, limits.idle, left)
+        answer = await self._provider.chat(call, self._model, limits)
+        answer.rung = self.name
+        return answer
+
+    def settle(self, call: Call, answer: Answer | None, stored: bytes | None) -> None:
+        """Nothing to learn yet."""
