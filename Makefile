@@ -1,0 +1,52 @@
+# Everything a person types here. `make` alone prints the list.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format docs bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/run.stamp ## install, get the default local model if it fits, start on 127.0.0.1:7864
+	@$(BIN)/rung models pull default --if-fits || echo "no local model yet; the gateway starts without its local rung" >&2
+	@exec $(BIN)/rung serve
+
+test: .venv/test.stamp ## the whole suite, with coverage
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage report
+
+lint: .venv/test.stamp ## style, types, the one-way rule, sizes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/size_report.py
+
+format: .venv/test.stamp ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/test.stamp ## run every code block of the documentation
+	$(BIN)/python scripts/run_docs.py README.md README.fr.md docs
+
+bench: .venv/test.stamp ## the benchmark suite
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what make made
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage dist build
+
+# A stamp is older than pyproject.toml only when the dependencies may have changed; otherwise no pip, no network.
+.venv/bin/python:
+	@PYTHON="$(PYTHON)" sh scripts/venv.sh $(or $(firstword $(MAKECMDGOALS)),run)
+
+.venv/run.stamp: pyproject.toml .venv/bin/python
+	@echo "installing rung, its tools and its local engine into .venv (once, a minute or two)"
+	@$(PIP) -e '.[local,tools]'
+	@touch $@
+
+.venv/test.stamp: pyproject.toml .venv/bin/python
+	@echo "installing rung and everything its tests need into .venv (once, a minute or two)"
+	@$(PIP) -e '.[local,tools,proxy,test]'
+	@touch $@ .venv/run.stamp
