@@ -1,0 +1,147 @@
+"""One response: its head, and its body as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from rung.errors import BadAnswerFault, Fault
+
+
+class Source(Protocol):
+    """What a response needs of the connection it comes from."""
+
+    def new_waiter(self) -> asyncio.Future[None]: ...
+
+    def resume(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+
+class Response:
+    """A response whose head has arrived.
+
+    Attributes:
+        status: HTTP status, 200 to 999.
+        headers: (name, value) in the order they came, names lower case. When a body was decoded, its
+            ``content-encoding`` and ``content-length`` are not listed.
+        body: the whole body after `Client.fetch`, else empty.
+    """
+
+    __slots__ = ("_complete", "_source", "_waiter", "_whole", "body", "fault", "headers", "parts", "status")
+
+    def __init__(self, source: Source | None, waiter: asyncio.Future[None] | None, whole: bool) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body = b""
+        self.parts: list[bytes] = []  # come and not yet read
+        self._whole = whole
+        self._complete = False
+        self.fault: Fault | None = None  # why the body will not reach its end
+        self._source = source
+        self._waiter = waiter
+
+    def header(self, name: bytes) -> bytes | None:
+        """Value of the first header of that (lower-case) name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    async def read(self, max_bytes: int | None = None) -> bytes:
+        """The rest of the body, to its end. Over `max_bytes`: BadAnswerFault and the connection is dropped.
+
+        Raises TimeoutFault and BadAnswerFault like `blocks`.
+        """
+        if self._whole:
+            if max_bytes is not None and len(self.body) > max_bytes:
+                raise BadAnswerFault(f"the body is longer than {max_bytes} bytes")
+            return self.body
+        pieces: list[bytes] = []
+        size = 0
+        async for block in self.blocks():
+            size += len(block)
+            if max_bytes is not None and size > max_bytes:
+                self.close()
+                raise BadAnswerFault(f"the body is longer than {max_bytes} bytes")
+            pieces.append(block)
+        return b"".join(pieces)
+
+    def blocks(self) -> Blocks:
+        """The decoded body in blocks: each holds all that has come since the one before."""
+        return Blocks(self)
+
+    def close(self) -> None:
+        """Drop the connection unless the body has ended: this is how upstream work is cancelled."""
+        source, self._source = self._source, None
+        if source is not None:
+            if self.fault is None:
+                self.fault = BadAnswerFault("the response was closed before its end")
+            source.drop()
+
+    # What follows is for the client and the connection.
+
+    async def news(self) -> None:
+        """Wait for the next `wake`. Whoever is cancelled here drops the connection at once."""
+        if self._waiter is not None:
+            try:
+                await self._waiter
+            except asyncio.CancelledError:
+                self.close()
+                raise
+
+    def wake(self) -> None:
+        """Let whoever waits look again."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def end(self) -> None:
+        """The body has ended as it should."""
+        self._source = None
+        self._complete = True
+        if self._whole:
+            parts = self.parts
+            self.body = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+        self.wake()
+
+    def fail(self, fault: Fault) -> None:
+        """The body has ended as it should not."""
+        self._source = None
+        self.fault = fault
+        self.wake()
+
+
+class Blocks(AsyncIterator[bytes]):
+    """Iterator over a body's blocks (see `Response.blocks`). Not for two readers at once."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        if response._whole and response.body:
+            response.parts = [response.body]
+
+    async def __anext__(self) -> bytes:
+        response = self._response
+        while True:
+            parts = response.parts
+            if parts:
+                block = parts[0] if len(parts) == 1 else b"".join(parts)
+                parts.clear()
+                if response._source is not None:
+                    response._source.resume()
+                return block
+            if response._complete:
+                raise StopAsyncIteration
+            if response.fault is not None:
+                raise response.fault
+            assert response._source is not None  # neither ended nor failed, so still attached
+            response._waiter = response._source.new_waiter()
+            await response.news()
+
+    async def aclose(self) -> None:
+        """Same as `Response.close`."""
+        self._response.close()
