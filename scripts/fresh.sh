@@ -44,7 +44,7 @@ case $what in
 test) stranger make test ;;
 ci) stranger bash .ci/run ;;
 run)
-    [ -z "$models" ] || { mkdir -p "$folder/home/.rung" && ln -s "$models" "$folder/home/.rung/models"; }
+    [ -z "$models" ] || { mkdir -p "$folder/home/.local/share/rung" && ln -s "$models" "$folder/home/.local/share/rung/models"; }
     serve 1800 make run
     if unshare -rn true 2>/dev/null; then
         # a network namespace of its own has its own loopback, so the questions are asked from inside

@@ -30,6 +30,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rung.config.paths import paths as installed
+
 GATEWAY = "http://127.0.0.1:7864"
 START_SECONDS = 120.0
 BLOCK_SECONDS = 180.0
@@ -227,8 +229,8 @@ def main(names: list[str]) -> int:
     paths = [
         page for name in names for page in (sorted(Path(name).rglob("*.md")) if Path(name).is_dir() else [Path(name)])
     ]
-    folder = os.environ.get("RUNG_TEST_MODELS") or str(Path.home() / ".rung" / "models")
-    models = Path(folder).resolve() if Path(folder).is_dir() else None
+    folder = Path(os.environ.get("RUNG_TEST_MODELS") or installed(os.environ).models).resolve()
+    models = folder if any(folder.rglob("*.gguf")) else None
     ran = failed = 0
     for path in paths:
         more_ran, more_failed = run_page(path, models)
