@@ -36,6 +36,7 @@ class Call:
         stream: the caller wants SSE; `include_usage`: and the usage chunk at its end.
         max_error: the caller's error limit, a share between 0 and 1, or None.
         no_store: nothing of this call may be kept by a cache.
+        door: which API it came through: ``openai``, or ``python`` for an in-process call.
     """
 
     body: dict[str, Any]
@@ -51,6 +52,7 @@ class Call:
     no_store: bool = False
     stream: bool = False
     include_usage: bool = False
+    door: str = "python"
     started: float = field(default_factory=time.monotonic)
     deadline: float = 0.0
     fingerprint: bytes | None = None

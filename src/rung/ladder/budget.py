@@ -8,11 +8,13 @@ from __future__ import annotations
 
 
 class RetryBudget:
-    """`ratio`: retries allowed per call in the long run; `reserve`: how many may be saved up."""
+    """`ratio`: retries allowed per call in the long run; `reserve`: how many may be saved up;
+    `tries`: times one rung is asked for one call, the first included."""
 
-    __slots__ = ("_level", "_ratio", "_reserve")
+    __slots__ = ("_level", "_ratio", "_reserve", "tries")
 
-    def __init__(self, ratio: float = 0.1, reserve: float = 10.0) -> None:
+    def __init__(self, ratio: float = 0.1, reserve: float = 10.0, tries: int = 2) -> None:
+        self.tries = tries
         self._ratio = ratio
         self._reserve = reserve
         self._level = reserve

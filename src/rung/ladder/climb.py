@@ -22,9 +22,6 @@ from rung.ladder.rung import Rung
 KEEP_LIMIT = 8 * 1024 * 1024
 """bytes of an answer kept for checks and for the cache; a longer one is served but not stored"""
 
-TRIES = 2
-"""times one rung is asked for one call"""
-
 LONGEST_RETRY_WAIT = 2.0
 """seconds; a provider that asks for more is not waited for, the climb goes on"""
 
@@ -59,6 +56,7 @@ class Climb:
     """`time.monotonic()` of the first content, 0 if there was none"""
     ended: float = 0.0
     error: BaseException | None = None
+    faults: list[RungError] = field(default_factory=list)
     _asked: list[Rung] = field(default_factory=list)
     _opening: list[Event] = field(default_factory=list)
     _kept: list[bytes] = field(default_factory=list)
@@ -143,10 +141,9 @@ async def climb(call: Call, rungs: Sequence[Rung], record: Climb, budget: RetryB
     Raises DeadlineError, or LadderExhausted with every reason. The caller must `record.finish()` either way.
     """
     budget.deposit()
-    faults: list[RungError] = []
     for place, rung in enumerate(rungs):
         record._asked.append(rung)
-        for tries_left in reversed(range(TRIES)):
+        for tries_left in reversed(range(budget.tries)):
             started = time.monotonic()
             if started >= call.deadline:
                 raise DeadlineError(f"the call's deadline passed before {rung.name} could be asked")
@@ -157,7 +154,7 @@ async def climb(call: Call, rungs: Sequence[Rung], record: Climb, budget: RetryB
                 if not isinstance(answer, Declined):
                     await _commit(record, answer, has_next=place + 1 < len(rungs))
             except Fault as fault:
-                faults.append(fault)
+                record.faults.append(fault)
                 attempt.outcome, attempt.reason = "failed", fault.code
                 attempt.cost = None if _may_have_cost(fault) and not rung.stays_here else 0
                 attempt.ms = (time.monotonic() - started) * 1e3
@@ -170,7 +167,7 @@ async def climb(call: Call, rungs: Sequence[Rung], record: Climb, budget: RetryB
                 break
             attempt.outcome, attempt.reason = "answered", ""
             return record
-    raise _exhausted(record, faults)
+    raise _exhausted(record)
 
 
 async def _commit(record: Climb, answer: Answer, *, has_next: bool) -> None:
@@ -224,9 +221,10 @@ async def _may_retry(call: Call, fault: Fault, budget: RetryBudget) -> bool:
     return True
 
 
-def _exhausted(record: Climb, faults: list[RungError]) -> LadderExhausted:
+def _exhausted(record: Climb) -> LadderExhausted:
     """Every reason, and the status that says most: the caller's own mistake, a limit, a time-out, an outage."""
     reasons = [(attempt.rung, attempt.reason) for attempt in record.attempts]
+    faults = record.faults
     error = LadderExhausted("", reasons=reasons, faults=faults)
     if faults:
         by_status = sorted(faults, key=lambda fault: _TELLING.get(fault.status, 9))

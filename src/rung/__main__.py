@@ -1,0 +1,5 @@
+"""``python -m rung``."""
+
+from rung.cli.main import main
+
+main()

@@ -1,0 +1,15 @@
+"""``rung bench``: replay data, yours or ours, and print what came out."""
+
+from __future__ import annotations
+
+import click
+
+from rung.cli.bench_tools import command as tools
+
+
+@click.group()
+def command() -> None:
+    """Replay your own data: how right, how fast. Each takes --data FILE and --json."""
+
+
+command.add_command(tools, "tools")

@@ -1,0 +1,125 @@
+"""The ASGI application: routes, guards, and errors in the API's own shape. No framework on the way of a call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from rung.doors import openai
+from rung.doors.openai import Message, Send, send_whole
+from rung.doors.reply import JSON, error_headers
+from rung.doors.request import Guard, Headers, chat_call, check_json
+from rung.errors import InvalidRequestError, RequestTooLargeError, RungError
+from rung.gateway import Gateway
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+log = logging.getLogger("rung")
+
+JSON_ROUTES = ("/v1/models", "/healthz", "/readyz", "/admin/cache")
+
+
+class App:
+    """Serves one gateway. `draining()` tells whether the server is about to stop."""
+
+    def __init__(self, gateway: Gateway, *, draining: Callable[[], bool] = lambda: False) -> None:
+        self.gateway = gateway
+        self.draining = draining
+        self._guarded = gateway.settings
+        self._guard = self._make_guard()
+
+    def _make_guard(self) -> Guard:
+        server = self.gateway.settings.server
+        return Guard(
+            hosts=server.allowed_hosts,
+            origins=server.allowed_origins,
+            keys=[key.reveal() for key in server.keys],
+            private=[key.reveal() for key in self.gateway.settings.privacy.keys],
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # no lifespan, no websockets: whoever serves starts and stops the gateway
+        try:
+            await self._route(scope, receive, send)
+        except RungError as error:
+            await send_whole(send, error.status, error_headers(error, None), orjson.dumps(error.body()))
+        except Exception:
+            log.exception("a bug in rung, please report it: %s %s", scope["method"], scope["path"])
+            error = RungError("an internal error; the log has it")
+            await send_whole(send, 500, error_headers(error, None), orjson.dumps(error.body()))
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        headers: Headers = dict(scope["headers"])
+        if self._guarded is not self.gateway.settings:  # reloaded
+            self._guarded = self.gateway.settings
+            self._guard = self._make_guard()
+        guard = self._guard
+        guard.check_page(headers)
+        if path == "/healthz":
+            await send_whole(send, 200, [JSON], b'{"status":"ok"}')
+            return
+        tenant, private = guard.tenant(headers)
+        if path == "/v1/chat/completions":
+            if method != "POST":
+                raise _wrong_method("POST")
+            check_json(headers)
+            settings = self.gateway.settings
+            raw = await read_body(receive, settings.server.body_limit)
+            private = private or settings.privacy.all_private
+            call = chat_call(headers, raw, tenant, private=private, door="openai")
+            await openai.chat(self.gateway, call, send, heartbeat=settings.server.heartbeat, draining=self.draining)
+            return
+        status, body = self._other(method, path, headers)
+        await send_whole(send, status, [JSON], orjson.dumps(body))
+
+    def _other(self, method: str, path: str, headers: Headers) -> tuple[int, dict[str, Any]]:
+        gateway = self.gateway
+        if path == "/admin/cache/purge":
+            if method != "POST":
+                raise _wrong_method("POST")
+            check_json(headers)
+            return 200, {"purged": gateway.purge_cache()}
+        if path in JSON_ROUTES or path.startswith("/v1/models/"):
+            if method not in ("GET", "HEAD"):
+                raise _wrong_method("GET")
+            if path == "/readyz":
+                return gateway.readiness()
+            if path == "/admin/cache":
+                return 200, gateway.cache_stats()
+            if path == "/v1/models":
+                return 200, {"object": "list", "data": gateway.models()}
+            return 200, gateway.model(path.removeprefix("/v1/models/"))
+        raise RungError(
+            f"there is nothing at {path}; chat is at POST /v1/chat/completions", code="not_found", status=404
+        )
+
+
+def _wrong_method(right: str) -> RungError:
+    return InvalidRequestError(f"use {right} here", code="method_not_allowed", status=405)
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The request body, at most `limit` bytes. Raises RequestTooLargeError."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit:
+            raise RequestTooLargeError(f"the body is over {limit} bytes (server.body_limit)")
+        return body
+    parts = [body]
+    size = len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequestError("the client left before its body was complete", code="incomplete_body")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise RequestTooLargeError(f"the body is over {limit} bytes (server.body_limit)")
+    return b"".join(parts)
