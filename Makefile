@@ -14,15 +14,12 @@ run: .venv/run.stamp ## install, get the default local model if it fits, start o
 	@exec $(BIN)/rung serve
 
 test: .venv/test.stamp ## the whole suite, with coverage
-	@$(BIN)/coverage run -m pytest
-	@$(BIN)/coverage report
+	@$(BIN)/coverage run -m pytest; failed=$$?; $(BIN)/coverage report; exit $$failed
 
 lint: .venv/test.stamp ## style, types, the one-way rule, sizes
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
-	$(BIN)/python scripts/size_report.py
+	@failed=0; for check in "ruff check" "ruff format --check" mypy "lint-imports --no-logo" "python scripts/size_report.py"; do \
+		echo "== $$check"; $(BIN)/$$check || failed=1; \
+	done; exit $$failed
 
 format: .venv/test.stamp ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
