@@ -1,0 +1,116 @@
+"""Server-sent events: cutting a byte stream into frames, and writing them.
+
+Follows the WHATWG rules (https://html.spec.whatwg.org/multipage/server-sent-events.html): a leading byte
+order mark, LF, CR and CRLF line ends, data over several lines, comments. Everything stays bytes, so a UTF-8
+character split between two blocks needs no care. A frame keeps its bytes exactly as they came, so that an
+unchanged frame passes on unchanged.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from rung.errors import BadAnswerFault
+
+DONE = b"data: [DONE]\n\n"
+"""the terminator of OpenAI's streams"""
+
+_MAX_PENDING = 8 * 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+class Frame(NamedTuple):
+    """One frame of an event stream.
+
+    Attributes:
+        raw: its bytes as they came, blank line included.
+        data: the ``data`` lines joined by LF; None if there was none (comments, extra blank lines).
+        event: the ``event`` field, empty if there was none.
+    """
+
+    raw: bytes
+    data: bytes | None
+    event: bytes
+
+
+def frame(payload: bytes) -> bytes:
+    """One frame whose data is `payload`, which must not hold line ends."""
+    return b"data: " + payload + b"\n\n"
+
+
+class Splitter:
+    """Feed it the blocks of a body; it gives back the frames that are whole.
+
+    The `raw` of all frames plus `pending` are together exactly what was fed.
+    """
+
+    __slots__ = ("_line", "_seen_cr", "_started", "pending")
+
+    def __init__(self) -> None:
+        self.pending = b""
+        """what has come of a frame that has not ended; at the end of a good stream it is empty"""
+        self._line = 0  # where in `pending` the line under way starts (slow path)
+        self._seen_cr = False
+        self._started = False  # a frame has been cut: a byte order mark now means nothing
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that `data` completes. Raises BadAnswerFault over 8 MiB without a frame end."""
+        buffer = self.pending + data if self.pending else data
+        if not self._seen_cr and b"\r" in data:
+            self._seen_cr = True
+        known = max(len(self.pending) - 2, 0)
+        if self._seen_cr or buffer[:1] == b"\n" or buffer.find(b"\n\n\n", known) >= 0:
+            frames = self._by_lines(buffer)
+        elif buffer.find(b"\n\n", known) < 0:
+            frames = []
+            self.pending = buffer
+        else:
+            frames = self._by_blank_lines(buffer)
+        if len(self.pending) > _MAX_PENDING:
+            raise BadAnswerFault(f"the event stream holds more than {_MAX_PENDING} bytes without the end of an event")
+        return frames
+
+    def _by_blank_lines(self, buffer: bytes) -> list[Frame]:
+        """The common case: only LF, no stray blank lines, at least one frame end."""
+        pieces = buffer.split(b"\n\n")
+        self.pending = pieces.pop()
+        self._line = 0
+        frames = []
+        for piece in pieces:
+            if piece[:6] == b"data: " and b"\n" not in piece:
+                frames.append(Frame(piece + b"\n\n", piece[6:], b""))
+            else:
+                frames.append(self._parse(piece + b"\n\n"))
+            self._started = True
+        return frames
+
+    def _by_lines(self, buffer: bytes) -> list[Frame]:
+        """Any mixture of line ends."""
+        frames = []
+        start, line = 0, self._line
+        while (end := _LINE_END.search(buffer, line)) is not None:
+            empty = end.start() == line
+            if not empty and end.end() == len(buffer) and end.group() == b"\r":
+                break  # may be half a CRLF. (After an empty line it may too, but then the LF is one more empty line.)
+            line = end.end()
+            if empty:
+                frames.append(self._parse(buffer[start:line]))
+                start = line
+                self._started = True
+        self.pending = buffer[start:]
+        self._line = line - start
+        return frames
+
+    def _parse(self, raw: bytes) -> Frame:
+        text = raw if self._started else raw.removeprefix(_BOM)
+        data: list[bytes] = []
+        event = b""
+        for line in _LINE_END.split(text):
+            name, _, value = line.partition(b":")
+            if name == b"data":
+                data.append(value.removeprefix(b" "))
+            elif name == b"event":
+                event = value.removeprefix(b" ")
+        return Frame(raw, b"\n".join(data) if data else None, event)
