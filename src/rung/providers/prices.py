@@ -153,6 +153,10 @@ class PriceBook:
         name = self._resolve(model_id)
         return None if name is None else self._prices[name]
 
+    def known(self, model_id: str) -> bool:
+        """Is there a row for it, even one that says that nobody knows its price?"""
+        return self._resolve(model_id) is not None
+
     def cost(self, model_id: str, usage: Usage, at: datetime) -> int | None:
         """Pico-dollars, None if the model's price is unknown."""
         price = self.price(model_id)

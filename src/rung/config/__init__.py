@@ -1,0 +1,40 @@
+"""Environment and `rung.toml` in, frozen `Settings` out. The only reader of both."""
+
+from rung.config.load import load
+from rung.config.paths import Paths, paths
+from rung.config.secret import Secret
+from rung.config.sections import (
+    Deadlines,
+    Exact,
+    Ladder,
+    Ledger,
+    Local,
+    Log,
+    Models,
+    Privacy,
+    Retry,
+    Server,
+)
+from rung.config.settings import ProviderSettings, Proxies, Settings
+from rung.config.watch import Watcher
+
+__all__ = [
+    "Deadlines",
+    "Exact",
+    "Ladder",
+    "Ledger",
+    "Local",
+    "Log",
+    "Models",
+    "Paths",
+    "Privacy",
+    "ProviderSettings",
+    "Proxies",
+    "Retry",
+    "Secret",
+    "Server",
+    "Settings",
+    "Watcher",
+    "load",
+    "paths",
+]

@@ -1,0 +1,223 @@
+"""Every key of `rung.toml` with its type, default and meaning.
+
+These classes are the schema: the checker, `rung config keys` and docs/configuration.md all read them. Times
+are seconds, sizes bytes; in the file both may also be written with a unit (``"24h"``, ``"64 MiB"``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar, cast
+
+from rung.config.secret import Secret
+
+T = TypeVar("T")
+
+KiB = 1024
+MiB = 1024 * KiB
+GiB = 1024 * MiB
+HOUR = 3600.0
+
+TASKS = (
+    "validation_formatting",
+    "extraction",
+    "classification",
+    "analysis",
+    "prototyping",
+    "code_generation",
+    "math",
+    "knowledge_qa",
+    "function_calling",
+    "chat_writing",
+    "translation",
+    "other",
+)
+
+
+def setting(default: T, doc: str, *, low: float | None = None, high: float | None = None, unit: str = "") -> T:
+    """A key of the file. `unit` is ``s`` or ``bytes`` where a text with a unit is understood."""
+    made: Any = field(default=default, metadata={"doc": doc, "low": low, "high": high, "unit": unit})
+    return cast(T, made)
+
+
+def required(doc: str, *, low: float, high: float) -> Any:
+    """A key that its table must hold."""
+    return field(metadata={"doc": doc, "low": low, "high": high})
+
+
+def table(doc: str) -> Any:
+    """A key whose value is a table of free names, empty by default."""
+    return field(default_factory=lambda: MappingProxyType({}), metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The HTTP door."""
+
+    host: str = setting("127.0.0.1", "address to listen on; one that others can reach needs `keys`")
+    port: int = setting(7864, "port; 0 takes a free one", low=0, high=65535)
+    allowed_hosts: tuple[str, ...] = setting(
+        ("localhost", "127.0.0.1", "::1"), "names a client may call this server by (`Host`), without port; `*` is any"
+    )
+    allowed_origins: tuple[str, ...] = setting((), "web pages (`https://name`) that may call; none by default")
+    keys: tuple[Secret, ...] = setting(
+        (), "keys clients must show, one of them, on every route but health (or `RUNG_KEYS`, comma between)"
+    )
+    allow_open: bool = setting(False, "listen on a reachable address without keys: anyone there can spend your money")
+    body_limit: int = setting(20 * MiB, "largest request body", low=KiB, unit="bytes")
+    header_limit: int = setting(32 * KiB, "largest request header", low=KiB, high=MiB, unit="bytes")
+    header_timeout: float = setting(10.0, "time a client has to send its headers", low=0.1, unit="s")
+    drain_timeout: float = setting(10.0, "time running answers get to end after Ctrl-C", low=0, unit="s")
+    max_connections: int = setting(1000, "open client connections", low=1)
+    max_streams: int = setting(200, "calls answered at the same time", low=1)
+    heartbeat: float = setting(10.0, "silence after which a stream gets a keep-alive comment", low=0.1, unit="s")
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Which models stand behind the names. A model is written `provider:model`."""
+
+    reference: str | None = setting(None, "the model you would otherwise pay for; `auto` ends there")
+    fast: str | None = setting(None, "the model behind `fast`")
+    strong: str | None = setting(None, "the model behind `strong`")
+    reference_for: Mapping[str, str] = table('another reference for a task: `extraction = "groq:..."`')
+    fallback: tuple[str, ...] = setting(
+        (), "asked in this order when the reference fails; left out: the other providers' strong models, by `order`"
+    )
+    order: Literal["price", "latency"] = setting("price", "how fallbacks are sorted: cheapest or fastest first")
+    local_in_auto: bool = setting(False, "let the local model answer `auto` although nothing is proved about it")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a call waits for one attempt."""
+
+    connect: float = setting(5.0, "for a connection to a provider", low=0.05, high=600, unit="s")
+    first_byte: float = setting(120.0, "for the first byte of an answer", low=0.05, high=3600, unit="s")
+    idle: float = setting(60.0, "between two pieces of a stream", low=0.05, high=3600, unit="s")
+    total: float = setting(600.0, "for the whole call, all attempts together", low=0.1, high=86400, unit="s")
+    local_load: float = setting(60.0, "for a local model that is loading, before the call moves on", low=0, unit="s")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Second attempts at the same model, before the climb goes on. One budget for all."""
+
+    budget: float = setting(0.1, "retries allowed per call, on average", low=0, high=1)
+    min: int = setting(3, "retries always allowed, however few calls there were", low=0, high=1000)
+    attempts: int = setting(2, "attempts per call and model, the first included", low=1, high=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """The exact cache."""
+
+    enabled: bool = setting(True, "answer a repeated call from the cache")
+    max_bytes: int = setting(64 * MiB, "memory for stored answers", low=0, unit="bytes")
+    max_entry_bytes: int = setting(MiB, "largest answer worth storing", low=0, unit="bytes")
+    ttl: float = setting(24 * HOUR, "how long an answer may be repeated", low=0, unit="s")
+    max_temperature: float = setting(0.3, "calls that ask for more than this are not stored", low=0, high=2)
+    cache_n: bool = setting(False, "store answers with `n` > 1 too")
+    disk: bool = setting(False, "keep the cache over a restart; writes prompts' hashes and answers to disk")
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The model on this machine."""
+
+    enabled: bool = setting(True, "use a local model if there is one")
+    model: str = setting("auto", "name of a pulled model, path of a GGUF file, or `auto`: the best that is here")
+    threads: int = setting(0, "threads; 0 is the number of cores less one", low=0, high=1024)
+    context: int = setting(8192, "context size in tokens", low=512, high=1_048_576)
+    queue: int = setting(16, "calls that may wait; more are sent on up the ladder", low=0, high=10_000)
+    load_timeout: float = setting(180.0, "time the model has to load before it counts as failed", low=1, unit="s")
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """Whose calls never leave this machine."""
+
+    all_private: bool = setting(False, "every call is private")
+    keys: tuple[Secret, ...] = setting((), "calls with one of these client keys are private")
+    tenants: tuple[str, ...] = setting((), "calls of these tenants (the hash shown in the ledger) are private")
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The durable record of climbs."""
+
+    enabled: bool = setting(True, "keep the ledger")
+    path: Path = setting(Path(), "its file; left out: `ledger.sqlite3` in rung's home")  # noqa: RUF009
+    keep_days: int = setting(90, "older records are removed", low=1, high=36_500)
+    keep_bytes: int = setting(GiB, "the oldest records are removed above this size", low=MiB, unit="bytes")
+    store_text: bool = setting(False, "store prompts and answers too")
+    queue: int = setting(
+        10_000, "records that may wait for the disk; more are dropped and counted", low=1, high=1_000_000
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is printed while serving. Never prompts, never keys."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "least level printed")
+    format: Literal["text", "json"] = setting("text", "lines for people or for programs")
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """A provider's own models behind `fast` and `strong`."""
+
+    fast: str | None = setting(None, "its fast model, without the provider's name")
+    strong: str | None = setting(None, "its strong model")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderOptions:
+    """What `[providers.NAME]` may say. What it leaves out is as the provider's row says."""
+
+    enabled: bool = setting(True, "false switches it off although its key is set")
+    base_url: str | None = setting(None, "where its API begins, with `/v1`; needed for a provider rung does not know")
+    key: Secret | None = setting(None, "its key; better: `key_env`")  # noqa: RUF009
+    key_env: str | None = setting(None, "environment variable that holds its key; known providers have theirs")
+    models: Models = setting(Models(), "its `fast` and `strong` models")  # noqa: RUF009
+    private_host: bool = setting(False, "it runs on this machine and sends nothing away: private calls may use it")
+    strip: tuple[str, ...] | None = setting(None, "top-level request fields it refuses")
+    headers: Mapping[str, Secret] = table("headers to send along")
+    usage_in_stream: bool | None = setting(None, "it understands `stream_options.include_usage`")
+    connect: float | None = setting(None, "as in `[deadlines]`", low=0.05, high=600, unit="s")
+    first_byte: float | None = setting(None, "as in `[deadlines]`", low=0.05, high=3600, unit="s")
+    idle: float | None = setting(None, "as in `[deadlines]`", low=0.05, high=3600, unit="s")
+
+
+@dataclass(frozen=True, slots=True)
+class PriceOptions:
+    """What `[prices."provider:model"]` may say: USD per 1,000,000 tokens."""
+
+    input: float = required("prompt tokens", low=0, high=1e6)
+    output: float = required("answer and reasoning tokens", low=0, high=1e6)
+    cached_input: float | None = setting(
+        None, "tokens read from its prompt cache; by default as `input`", low=0, high=1e6
+    )
+    cache_write: float | None = setting(None, "tokens written to it; by default as `input`", low=0, high=1e6)
+    context: int | None = setting(None, "tokens it can hold", low=1)
+
+
+SECTIONS: Mapping[str, type] = {
+    "server": Server,
+    "ladder": Ladder,
+    "deadlines": Deadlines,
+    "retry": Retry,
+    "exact": Exact,
+    "local": Local,
+    "privacy": Privacy,
+    "ledger": Ledger,
+    "log": Log,
+}
+"""Tables of the file with fixed keys."""
+
+NAMED: Mapping[str, type] = {"providers": ProviderOptions, "prices": PriceOptions}
+"""Tables of the file that hold one table per name."""
