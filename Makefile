@@ -28,8 +28,10 @@ format: .venv/test.stamp ## let ruff rewrite what it can
 docs: .venv/test.stamp ## run every code block of the documentation
 	$(BIN)/python scripts/run_docs.py README.md README.fr.md docs
 
-bench: .venv/test.stamp ## the benchmark suite
-	$(BIN)/python -m benchmarks
+bench: .venv/test.stamp ## the benchmark suite (a quiet machine and a C compiler help)
+	$(BIN)/python benchmarks/wire/bench_client.py
+	$(BIN)/python benchmarks/gateway/run.py
+	$(BIN)/rung bench tools --data benchmarks/tools/held_out.jsonl
 
 clean: ## remove what make made
 	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage dist build
