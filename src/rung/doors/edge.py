@@ -1,0 +1,91 @@
+"""The server's edge: its limits, what the connections of one server share, and how a refusal reads."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from rung.doors.exchange import App, Exchange, status_line
+from rung.errors import RungError
+
+if TYPE_CHECKING:
+    from rung.doors.protocol import EdgeProtocol
+
+BODY_PACE = 16 * 1024
+"""bytes each `Edge.body_timeout` must bring"""
+
+SMALL_BODY = 64 * 1024
+"""bodies up to this size are not counted against `Edge.buffered_limit`"""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Limits of the server's edge: sizes in bytes, times in seconds."""
+
+    header_limit: int = 32 * 1024
+    """request line and headers of one request"""
+    header_timeout: float = 10.0
+    """from the first byte of a request to the end of its headers"""
+    body_limit: int = 20 * 1024 * 1024
+    body_timeout: float = 30.0
+    """within which the next `BODY_PACE` bytes of a body, or its end, must come"""
+    keep_alive: float = 75.0
+    """a connection may stay idle this long"""
+    write_timeout: float = 30.0
+    """within which a client must take a quarter of a full write buffer, or the rest of a last answer"""
+    write_buffer_limit: int = 1024 * 1024
+    """bytes a client has not taken yet, after which its answer waits"""
+    max_connections: int = 2000
+    max_streams: int = 1000
+    """requests being answered at once"""
+    buffered_limit: int = 256 * 1024 * 1024
+    """bodies over `SMALL_BODY` of all connections together, from their first byte to the end of the answer"""
+
+
+class ServerState:
+    """What the connections of one server share. `shared` is ASGI's ``scope["state"]``."""
+
+    def __init__(self, app: App, edge: Edge) -> None:
+        self.app = app
+        self.edge = edge
+        self.connections: set[EdgeProtocol] = set()
+        self.exchanges: set[Exchange] = set()
+        self.buffered = 0
+        self.draining = False
+        self.shared: dict[str, Any] = {"draining": False}
+        self.emptied = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._date = b""
+        self._date_until = 0.0
+
+    def date(self) -> bytes:
+        """The ``date`` header line, made anew once a second."""
+        now = self._loop.time()
+        if now >= self._date_until:
+            self._date = b"date: " + formatdate(usegmt=True).encode("ascii") + b"\r\n"
+            self._date_until = now + 1.0
+        return self._date
+
+    def forget(self, member: EdgeProtocol | Exchange) -> None:
+        """A connection or an exchange has ended. While draining, tell who waits for the last of them."""
+        if isinstance(member, Exchange):
+            self.exchanges.discard(member)
+        else:
+            self.connections.discard(member)
+        if self.draining and not self.connections and not self.exchanges:
+            self.emptied.set()
+
+
+def refusal(error: RungError, date: bytes = b"") -> bytes:
+    """A whole response that says `error` and closes."""
+    body = orjson.dumps(error.body())
+    return b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n%b\r\n%b" % (
+        status_line(error.status),
+        len(body),
+        date,
+        body,
+    )

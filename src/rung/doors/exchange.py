@@ -1,0 +1,227 @@
+"""One request and its response, as an ASGI application sees them (https://asgi.readthedocs.io, HTTP 2.3).
+
+The protocol hands over a request only when it is whole, so `receive` gives the body in one message. `send`
+holds the head back until the first piece of the body is there and writes both at once. Who leaves early
+is not told by a message: the task of the exchange is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from rung.errors import OverloadedError, RungError
+
+if TYPE_CHECKING:
+    from rung.doors.protocol import EdgeProtocol
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("rung.server")
+
+STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in http.HTTPStatus
+}
+
+_BODILESS = frozenset({204, 304})
+
+
+def status_line(status: int) -> bytes:
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
+class Exchange:
+    """The ASGI side of one request: `receive`, `send`, and the task they run in.
+
+    Attributes:
+        keep_alive: the connection may carry another request after this one.
+        started: bytes of the response are on their way; complete: all of them.
+        gone: the client has left, nothing more can be sent.
+        held: bytes of body counted against the server's budget.
+    """
+
+    __slots__ = (
+        "_body",
+        "_chunked",
+        "_connection",
+        "_head",
+        "_left",
+        "_ran",
+        "_remaining",
+        "_silent",
+        "complete",
+        "gone",
+        "held",
+        "keep_alive",
+        "scope",
+        "started",
+        "task",
+    )
+
+    def __init__(self, connection: EdgeProtocol, scope: Scope, body: bytes, keep_alive: bool, held: int) -> None:
+        self._connection = connection
+        self.scope = scope
+        self._body: bytes | None = body
+        self.keep_alive = keep_alive
+        self.held = held
+        self.task: asyncio.Task[None] | None = None
+        self.started = False
+        self.complete = False
+        self.gone = False
+        self._ran = False
+        self._head: bytes | None = None
+        self._chunked = False
+        self._remaining = -1  # bytes of content-length still to come; -1: no content-length
+        self._silent = False  # HEAD, 204, 304: the body is not written
+        self._left: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Call the application, and see to it that the client gets a whole response or a clean cut."""
+        state = self._connection.state
+        self._ran = True
+        try:
+            await state.app(self.scope, self.receive, self.send)
+            if not self.complete and not self.gone:
+                log.error("the application returned before its response was complete")
+                self._give_up(RungError("the gateway failed to answer; its log says more"))
+        except asyncio.CancelledError:
+            if not self.complete and not self.gone:
+                self._give_up(OverloadedError("the gateway is shutting down; try again", code="shutting_down"))
+            raise
+        except Exception:
+            if self.gone:
+                log.debug("the application failed after its client had left", exc_info=True)
+            else:
+                log.exception("the application failed")
+            if not self.complete and not self.gone:
+                self._give_up(RungError("the gateway failed to answer; its log says more"))
+        finally:
+            self.release()
+            state.forget(self)
+
+    def _give_up(self, error: RungError) -> None:
+        """An error if nothing has been sent yet; else cut the connection, so that nobody takes it for whole."""
+        self.complete = True
+        self._connection.give_up(None if self.started else error)
+
+    def leave(self) -> None:
+        """The client has gone: cancel the work, unless it is done."""
+        self.gone = True
+        if self._left is not None and not self._left.done():
+            self._left.set_result(None)
+        if not self.complete and self.task is not None:
+            self.task.cancel()
+        if not self._ran:  # and never will
+            self.release()
+            self._connection.state.forget(self)
+
+    def release(self) -> None:
+        """Give the body's bytes back to the server's budget."""
+        self._connection.state.buffered -= self.held
+        self.held = 0
+
+    async def receive(self) -> Message:
+        """The whole body once; after that, waits until the client leaves or the response is complete."""
+        body = self._body
+        if body is not None:
+            self._body = None
+            return {"type": "http.request", "body": body, "more_body": False}
+        if not self.gone and not self.complete:
+            if self._left is None:
+                self._left = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._left)
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Take ``http.response.start``, then ``http.response.body`` until `more_body` is false.
+
+        Waits while the client reads too slowly. Does nothing once the client has gone. Raises RuntimeError
+        when the application breaks the order, its content-length or the syntax of a header.
+        """
+        if self.gone:
+            return
+        kind = message["type"]
+        if kind == "http.response.start" and not self.started:
+            self._head = self._compose(message["status"], message.get("headers", ()))
+            return
+        if kind != "http.response.body" or self.complete or (self._head is None and not self.started):
+            raise RuntimeError(f"unexpected {kind}")
+        body: bytes = message.get("body", b"")
+        more: bool = message.get("more_body", False)
+        connection = self._connection
+        if connection.write_paused is not None:
+            await connection.write_paused.wait()
+            if self.gone:
+                return
+        data = self._next(body, more) if self.started else self._first(body, more)
+        self.started = True
+        if data:
+            connection.transport.write(data)
+        if not more:
+            self.complete = True
+            if self._left is not None and not self._left.done():
+                self._left.set_result(None)
+            connection.exchange_complete(self)
+
+    def _compose(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """The head up to its last header; `_first` adds what depends on the body."""
+        lines = [status_line(status)]
+        self._remaining = -1
+        for name, value in headers:
+            if name == b"content-length":
+                self._remaining = int(value)
+            elif name == b"connection":
+                if b"close" in value.lower():
+                    self.keep_alive = False
+                continue
+            elif name == b"transfer-encoding":
+                continue  # framing is ours
+            lines += (name, b": ", value, b"\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) // 4 + 1 or head.count(b"\r") != len(lines) // 4 + 1 or b"\0" in head:
+            raise RuntimeError("a response header holds a line break or a NUL")
+        self._silent = status in _BODILESS or self.scope["method"] == "HEAD"
+        return head
+
+    def _first(self, body: bytes, more: bool) -> bytes:
+        """The head and the first piece of the body."""
+        head, self._head = self._head or b"", None
+        framing = b""
+        if self._remaining < 0 and not self._silent:
+            if not more:
+                self._remaining = len(body)
+                framing = b"content-length: %d\r\n" % len(body)
+            elif self.scope["http_version"] == "1.0":
+                self.keep_alive = False
+            else:
+                self._chunked = True
+                framing = b"transfer-encoding: chunked\r\n"
+        state = self._connection.state
+        if state.draining:
+            self.keep_alive = False
+        if self.keep_alive:
+            # 1.0 clients close unless told otherwise
+            closing = b"connection: keep-alive\r\n" if self.scope["http_version"] == "1.0" else b""
+        else:
+            closing = b"connection: close\r\n"
+        return b"".join((head, framing, closing, state.date(), b"\r\n", self._next(body, more)))
+
+    def _next(self, body: bytes, more: bool) -> bytes:
+        """A piece of the body, framed."""
+        if self._silent:
+            return b""
+        if self._chunked:
+            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            return chunk if more else chunk + b"0\r\n\r\n"
+        if self._remaining >= 0:
+            self._remaining -= len(body)
+            if self._remaining < 0 or (self._remaining and not more):
+                raise RuntimeError("the response is longer or shorter than its content-length")
+        return body
