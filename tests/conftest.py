@@ -93,5 +93,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """asyncio everywhere; a test that must also hold on uvloop parametrizes this with ``use_uvloop``."""
+    """The event loop of async tests. For a test that must hold on uvloop too:
+
+    ``@pytest.mark.parametrize("anyio_backend", ["asyncio", ("asyncio", {"use_uvloop": True})])``
+    (uvloop connects in C, where the tripwire above sees nothing).
+    """
     return "asyncio"
