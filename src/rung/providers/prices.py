@@ -69,6 +69,9 @@ class Price:
 
     __slots__ = ("_eras", "_only", "_tables", "_tiers", "_windows", "fields")
 
+    fields: Mapping[str, Any]
+    """the row as written"""
+
     def __init__(self, fields: Mapping[str, Any], holidays: Mapping[str, frozenset[int]]) -> None:
         """Raises ValueError on a price below a pico-dollar per token, or hours and days that cannot be read."""
         self.fields = fields
@@ -113,6 +116,16 @@ class Price:
             + usage.cache_write_tokens * rates.cache_write
             + (usage.output_tokens + usage.reasoning_tokens) * rates.output
         )
+
+    def changes(self) -> list[str]:
+        """When the price is another one, for people."""
+        told = [f"from {era['date']} {era['input']}/{era['output']}" for era in self.fields.get("effective_from", ())]
+        told += [
+            f"x{window['x']} {window['utc']} UTC {window.get('days', '')}".rstrip()
+            for window in self.fields.get("time_windows", ())
+        ]
+        told += [f"x{tier['input_x']} above {tier['above']} tokens" for tier in self.fields.get("tiers", ())]
+        return told + ([f"retires {self.fields['retires']}"] if "retires" in self.fields else [])
 
 
 class PriceBook:
