@@ -1,0 +1,262 @@
+"""The exact rung: the same call, answered before.
+
+A hit takes no await: fingerprint, look-up, replay. A miss makes the call the leader of a flight; the same
+call coming meanwhile waits for the leader's answer instead of paying for it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from rung.answer import Answer, Declined, Event, Evidence, Usage
+from rung.call import Call
+from rung.store.exact import ExactCache
+from rung.store.fingerprint import fingerprint
+from rung.store.replay import REFUSED, all_ended
+from rung.store.stored import Stored, shape_of
+
+MAX_FOLLOWERS = 1000
+"""calls that may wait for one leader; more climb on their own"""
+
+CONVERT_HERE = 64 * 1024
+"""bytes of an answer converted on the event loop (about 2 ms); a longer one is converted in a thread"""
+
+GOOD_ENDS = ("stop", "tool_calls", "function_call")
+
+NO_STORE = ("x-no-store", "no-store")
+"""members that, set to true on a tool, its function or its parameters, say that calling it has side effects"""
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A call on its way up, and those who wait for its answer. A future's result: should they look again?"""
+
+    leader: Call
+    waiting: set[asyncio.Future[bool]] = field(default_factory=set)
+
+
+class _Once:
+    """A stream of one event."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data: bytes | None = data
+
+    def __aiter__(self) -> _Once:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._data is None:
+            raise StopAsyncIteration
+        data, self._data = self._data, None
+        return Event(data, True, True)
+
+
+class ExactRung:
+    """Answers from `cache`.
+
+    `config_version`: any text that changes with the configuration. A call is bypassed when it asks for no
+    storing, for an explicit temperature above `max_temperature`, or for several choices unless `cache_n`.
+    `flight_wait`: seconds a follower waits for its leader at most.
+    """
+
+    name = "exact"
+    model = "exact"
+    stays_here = True
+
+    def __init__(
+        self,
+        cache: ExactCache,
+        *,
+        config_version: str,
+        max_temperature: float = 0.3,
+        cache_n: bool = False,
+        flight_wait: float = 60.0,
+    ) -> None:
+        self._cache = cache
+        self._config_version = config_version
+        self._max_temperature = max_temperature
+        self._cache_n = cache_n
+        self._flight_wait = flight_wait
+        self._flights: dict[bytes, _Flight] = {}
+
+    async def attempt(self, call: Call) -> Answer | Declined:
+        """The stored answer, else ``bypass: why`` or ``miss`` (the call is then expected to `settle`)."""
+        bypass = self._bypass(call)
+        if bypass is not None:
+            return bypass
+        call.fingerprint = fingerprint(
+            call.raw,
+            tenant=call.tenant,
+            model=call.model,
+            config_version=self._config_version,
+            private=call.private,
+        )
+        key = _key(call)
+        shape = shape_of(stream=call.stream, include_usage=call.include_usage)
+        give_up = 0.0
+        while True:
+            entry = self._cache.get(key)
+            if entry is not None and admissible(entry, call):
+                data = entry.replays.get(shape)
+                if data is None:
+                    data = await self._convert(key, entry, shape)
+                if data is not None:
+                    return _answer(entry, data, call)
+            flight = self._flights.get(key)
+            if flight is None or flight.leader.remaining() <= 0:
+                self._flights[key] = _Flight(call)
+                return Declined("miss")
+            loop = asyncio.get_running_loop()
+            give_up = give_up or loop.time() + min(self._flight_wait, call.remaining())
+            if not await _look_again(flight, give_up - loop.time()):
+                return Declined("miss")
+
+    def settle(self, call: Call, answer: Answer | None, stored: bytes | None) -> None:
+        """Keep a whole, good answer and let the followers go."""
+        if call.fingerprint is None:
+            return
+        key = _key(call)
+        kept = False
+        if answer is not None and stored is not None and self._storable(call, answer, stored):
+            kept = self._cache.put(key, _entry(call, answer, stored))
+        flight = self._flights.get(key)
+        if flight is None:
+            return
+        leads = flight.leader is call
+        if leads:
+            del self._flights[key]
+        if kept or leads:
+            # After an answer that may not be stored there is nothing to wait for, and no reason to queue:
+            # everybody climbs. After none, the first follower to look again finds no flight and leads.
+            again = kept or answer is None
+            for future in flight.waiting:
+                if not future.done():
+                    future.set_result(again)
+
+    def _bypass(self, call: Call) -> Declined | None:
+        if call.no_store:
+            return Declined("bypass: no_store")
+        temperature = call.body.get("temperature")
+        if temperature is not None and temperature > self._max_temperature:
+            return Declined("bypass: temperature")
+        if not self._cache_n and (call.body.get("n") or 1) > 1:
+            return Declined("bypass: n")
+        return None
+
+    def _storable(self, call: Call, answer: Answer, stored: bytes) -> bool:
+        """Design rule 3: only whole, good answers."""
+        evidence = answer.evidence
+        if not evidence.complete or evidence.finish_reason not in GOOD_ENDS or answer.rung in ("tool", "exact"):
+            return False
+        if evidence.unproved and not _wants_local(call):
+            return False  # it served an outage, and must not outlive it
+        if evidence.tool_calls and _has_side_effects(call.body):
+            return False
+        if self._bypass(call) is not None:
+            return False
+        return (call.body.get("n") or 1) == 1 or _all_ended_well(stored, whole=answer.whole)
+
+    async def _convert(self, key: bytes, entry: Stored, shape: str) -> bytes | None:
+        """`entry` in `shape`; None, and the entry forgotten, if it turns out to be no answer."""
+        try:
+            if len(entry.data) > CONVERT_HERE and shape != entry.shape:
+                data = await asyncio.to_thread(entry.converted, shape)
+            else:
+                data = entry.converted(shape)
+        except REFUSED:
+            self._cache.remove(key)
+            return None
+        self._cache.remember(key, entry, shape, data)
+        return data
+
+
+def admissible(entry: Stored, call: Call) -> bool:
+    """May `entry` serve `call`? The key already holds tenant, model, mode, privacy and configuration.
+
+    What remains is trust: an answer from below the reference, unproved, serves only who asked for a model
+    on this machine.
+    """
+    return not entry.unproved or _wants_local(call)
+
+
+def _wants_local(call: Call) -> bool:
+    return call.private or "local" in (call.mode, call.model)
+
+
+def _key(call: Call) -> bytes:
+    """The fingerprint, and the mode, which a header may have set: ``auto`` must not serve ``strong``."""
+    assert call.fingerprint is not None
+    return call.fingerprint + call.mode.encode()
+
+
+async def _look_again(flight: _Flight, seconds: float) -> bool:
+    """Wait for the flight's end; True if there may now be an answer or no leader."""
+    if seconds <= 0 or len(flight.waiting) >= MAX_FOLLOWERS:
+        return False
+    future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    flight.waiting.add(future)
+    try:
+        await asyncio.wait((future,), timeout=seconds)
+        return future.done() and future.result()
+    finally:
+        flight.waiting.discard(future)
+
+
+def _has_side_effects(body: dict[str, Any]) -> bool:
+    for tool in (*(body.get("tools") or ()), *(body.get("functions") or ())):
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        parameters = function.get("parameters") if isinstance(function, dict) else None
+        for place in (tool, function, parameters):
+            if isinstance(place, dict) and any(place.get(name) is True for name in NO_STORE):
+                return True
+    return False
+
+
+def _all_ended_well(stored: bytes, *, whole: bool) -> bool:
+    try:
+        return all_ended(stored, GOOD_ENDS, whole=whole)
+    except REFUSED:
+        return False
+
+
+def _entry(call: Call, answer: Answer, stored: bytes) -> Stored:
+    evidence = answer.evidence
+    return Stored(
+        data=stored,
+        shape=shape_of(stream=not answer.whole, include_usage=call.include_usage),
+        model=answer.model,
+        rung=answer.rung,
+        usage=evidence.usage,
+        cost=evidence.cost,
+        unproved=evidence.unproved,
+        tenant=call.tenant,
+        mode=call.mode,
+        private=call.private,
+        finish_reason=evidence.finish_reason or "stop",
+        model_version=evidence.model_version,
+        tool_calls=evidence.tool_calls,
+        stripped=evidence.stripped,
+        simulated=evidence.simulated,
+    )
+
+
+def _answer(entry: Stored, data: bytes, call: Call) -> Answer:
+    """A hit: nothing was read or written by a model, so it used and cost nothing."""
+    evidence = Evidence(
+        entry.finish_reason,
+        True,
+        Usage(),
+        0,
+        entry.model_version or entry.model,
+        entry.tool_calls,
+        unproved=entry.unproved,
+        stripped=entry.stripped,
+        simulated=entry.simulated,
+    )
+    if call.stream:
+        return Answer("exact", entry.model, evidence, None, _Once(data))
+    return Answer("exact", entry.model, evidence, data)

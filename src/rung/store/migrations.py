@@ -1,0 +1,62 @@
+"""The schemas, as lists that only grow: entry i brings a database from version i to i + 1.
+
+The version is SQLite's `user_version`. Never edit an entry that was released; append one.
+"""
+
+from __future__ import annotations
+
+LEDGER = (
+    """
+    CREATE TABLE climbs (
+        id INTEGER PRIMARY KEY,
+        request_id TEXT NOT NULL,
+        started_at REAL NOT NULL,          -- unix seconds
+        door TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        session TEXT NOT NULL,
+        requested_model TEXT NOT NULL,
+        task TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        private INTEGER NOT NULL,
+        stream INTEGER NOT NULL,
+        outcome TEXT NOT NULL,             -- answered, failed, cut or cancelled
+        rung TEXT NOT NULL,
+        model TEXT NOT NULL,
+        model_version TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        finish_reason TEXT,
+        error_code TEXT,
+        cache TEXT NOT NULL,               -- hit, stored, miss, bypass or empty
+        first_content_ms REAL,
+        total_ms REAL NOT NULL,
+        input_tokens INTEGER,
+        cache_read_tokens INTEGER,
+        cache_write_tokens INTEGER,
+        output_tokens INTEGER,
+        reasoning_tokens INTEGER,
+        cost_pico INTEGER,                 -- 10^-12 USD; NULL: unknown
+        simulated INTEGER NOT NULL,
+        unproved INTEGER NOT NULL,
+        fingerprint BLOB,
+        attempts TEXT NOT NULL,            -- JSON list
+        request_text BLOB,                 -- only where the user turned it on
+        answer_text BLOB
+    );
+    CREATE INDEX climbs_started_at ON climbs (started_at);
+    """,
+)
+
+CACHE = (
+    """
+    CREATE TABLE entries (
+        key BLOB PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        created REAL NOT NULL,             -- unix seconds
+        size INTEGER NOT NULL,             -- bytes the entry counts for
+        meta BLOB NOT NULL,                -- JSON: all of the entry but its data
+        data BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX entries_created ON entries (created);
+    CREATE INDEX entries_tenant ON entries (tenant);
+    """,
+)

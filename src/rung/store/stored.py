@@ -1,0 +1,72 @@
+"""One stored answer, in the shape it was first sent in and in those asked for since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rung.answer import Usage
+from rung.store.replay import to_frames, to_whole, with_usage, without_rung
+
+ENTRY_OVERHEAD = 1024
+"""bytes counted for an entry beside its data: the object, its key, its place in the order (measured: ~0.9 kB)"""
+
+SHAPES = ("whole", "stream", "stream+usage")
+
+
+def shape_of(*, stream: bool, include_usage: bool) -> str:
+    """The name of the shape a caller asks for, one of `SHAPES`."""
+    if not stream:
+        return "whole"
+    return "stream+usage" if include_usage else "stream"
+
+
+@dataclass(slots=True)
+class Stored:
+    """One whole, good answer and what was known about it.
+
+    `data` is the answer as it was first sent, in `shape` (one of `SHAPES`); `created` is `time.time()` then.
+    `usage` and `cost` (pico-dollars) are those of the first delivery. `mode` is the call's. `private`
+    entries never reach the disk.
+    """
+
+    data: bytes
+    shape: str
+    model: str
+    rung: str
+    usage: Usage | None = None
+    cost: int | None = None
+    unproved: bool = False
+    created: float = 0.0
+    tenant: str = "local"
+    mode: str = "auto"
+    private: bool = False
+    finish_reason: str = "stop"
+    model_version: str = ""
+    tool_calls: bool = False
+    stripped: tuple[str, ...] = ()
+    simulated: bool = False
+    replays: dict[str, bytes] = field(default_factory=dict)
+    """`data` in the shapes asked for so far"""
+
+    def __post_init__(self) -> None:
+        if b'"rung":' not in self.data:  # inside a string its quotes would be escaped
+            self.replays[self.shape] = self.data
+
+    @property
+    def size(self) -> int:
+        """Bytes this entry counts for."""
+        converted = sum(len(replay) for replay in self.replays.values() if replay is not self.data)
+        return ENTRY_OVERHEAD + len(self.data) + converted
+
+    def converted(self, shape: str) -> bytes:
+        """`data` in `shape`, without the `rung` member of its first delivery.
+
+        Takes about 5 µs a chunk. Raises one of `replay.REFUSED` if `data` is no answer.
+        """
+        if self.shape == "whole":
+            if shape == "whole":
+                return without_rung(self.data)
+            return to_frames(self.data, shape == "stream+usage", self.usage)
+        if shape == "whole":
+            return to_whole(self.data, self.usage)
+        return with_usage(self.data, shape == "stream+usage", self.usage)
