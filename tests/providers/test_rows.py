@@ -1,0 +1,44 @@
+"""A provider is a row: the shipped file holds what `Row` knows and nothing else."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import orjson
+import pytest
+
+from rung.providers import rows as module
+from rung.providers.rows import Row, rows
+
+
+def test_the_providers_of_this_release() -> None:
+    assert [row.name for row in rows().values() if row.available] == ["groq", "deepseek", "openai", "ollama"]
+    assert {row.adapter for row in rows().values() if row.available} == {"openai"}
+
+
+def test_each_row_can_be_used() -> None:
+    for name, row in rows().items():
+        assert row.name == name
+        assert urlsplit(row.base_url).scheme in ("http", "https")
+        assert not row.base_url.endswith("/")
+        assert row.key_env is not None or not row.key_required
+        assert (row.fast is None) == (row.strong is None)
+
+
+def test_what_providers_reject_or_rename() -> None:
+    assert rows()["groq"].strip == ("logprobs", "top_logprobs", "logit_bias")
+    assert dict(rows()["deepseek"].rename) == {"max_completion_tokens": "max_tokens"}
+
+
+def test_a_row_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        rows()["groq"].rename["a"] = "b"  # type: ignore[index]
+    with pytest.raises(TypeError):
+        rows()["x"] = rows()["groq"]  # type: ignore[index]
+
+
+def test_every_field_of_the_file_is_told_what_it_means() -> None:
+    data = orjson.loads(module.ROWS_FILE.read_bytes())
+    used = {field for fields in data["providers"].values() for field in fields}
+    assert used <= set(Row.__dataclass_fields__)
+    assert used - set(data["_meta"]["fields"]) <= {"base_url", "fast", "strong", "key_required"}
