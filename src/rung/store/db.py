@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rung.errors import StoreError
@@ -19,8 +19,56 @@ log = logging.getLogger("rung.store")
 BUSY_SECONDS = 1.0
 """how long a statement waits for another process's lock"""
 
+TIDY_EVERY = 600.0
+"""seconds between two looks at age and size"""
+
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 """https://www.sqlite.org/rescode.html"""
+
+
+class Database:
+    """A file that is opened when first written to, and again after trouble. For the writer thread.
+
+    `tidy` is called with the connection every `TIDY_EVERY` seconds at most, after a write; its failure is
+    only a warning.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[str], tidy: Callable[[sqlite3.Connection], None]) -> None:
+        self.path = path
+        self._migrations = migrations
+        self._tidy = tidy
+        self._tidied: float | None = None
+        self._db: sqlite3.Connection | None = None
+
+    def write(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """Run `work` in one transaction. Raises as `open_database` and as `work` do; then nothing is written.
+
+        A file found to be corrupted is moved aside before the error is raised: the next write starts anew.
+        """
+        try:
+            if self._db is None:
+                self._db = open_database(self.path, self._migrations)
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                work(self._db)
+        except sqlite3.DatabaseError as error:
+            if is_corrupt(error):
+                self.close()
+                move_aside(self.path)
+            raise
+        now = time.monotonic()
+        if self._tidied is None or now - self._tidied >= TIDY_EVERY:
+            self._tidied = now
+            try:
+                self._tidy(self._db)
+            except sqlite3.Error as error:
+                log.warning("%s could not be tidied: %s", self.path, error)
+
+    def close(self) -> None:
+        """Close the file; a later `write` opens it again."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
 
 
 def open_database(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:

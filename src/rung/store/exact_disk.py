@@ -13,7 +13,7 @@ import msgspec
 
 from rung.answer import Usage
 from rung.errors import StoreError
-from rung.store.db import is_corrupt, move_aside, open_database
+from rung.store.db import Database, open_database
 from rung.store.migrations import CACHE
 from rung.store.stored import Stored
 from rung.store.writer import Writer
@@ -22,9 +22,6 @@ log = logging.getLogger("rung.store")
 
 QUEUE_LIMIT = 2000
 """changes waiting for the disk; beyond it the disk misses some answers, the memory none"""
-
-TIDY_EVERY = 600.0
-"""seconds between two looks at age and size"""
 
 _PUT = "INSERT OR REPLACE INTO entries (key, tenant, created, size, meta, data) VALUES (?, ?, ?, ?, ?, ?)"
 _REMOVE = "DELETE FROM entries WHERE key = ?"
@@ -66,8 +63,7 @@ class DiskCache:
         self._max_bytes = max_bytes
         self._ttl = ttl
         self._clock = clock
-        self._db: sqlite3.Connection | None = None
-        self._tidied = 0.0
+        self._database = Database(path, CACHE, self._tidy)
         self.channel = writer.channel(self, QUEUE_LIMIT)
 
     def put(self, key: bytes, entry: Stored) -> None:
@@ -99,26 +95,16 @@ class DiskCache:
 
     def write(self, rows: list[Any]) -> None:
         """See `writer.Sink`."""
-        try:
-            if self._db is None:
-                self._db = open_database(self._path, CACHE)
-            with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
-                for statement, key, entry in rows:
-                    self._db.execute(statement, _parameters(key, entry))
-            if self._clock() - self._tidied >= TIDY_EVERY:
-                self._tidied = self._clock()
-                self._tidy(self._db)
-        except sqlite3.DatabaseError as error:
-            if is_corrupt(error):
-                self.close()
-                move_aside(self._path)
-            raise
+
+        def apply(db: sqlite3.Connection) -> None:
+            for statement, key, entry in rows:
+                db.execute(statement, _parameters(key, entry))
+
+        self._database.write(apply)
 
     def close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        """See `writer.Sink`."""
+        self._database.close()
 
     def _tidy(self, db: sqlite3.Connection) -> None:
         """Drop what is too old, then the oldest until the rest fits."""
