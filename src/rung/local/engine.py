@@ -1,0 +1,254 @@
+"""The embedded engine: llama.cpp in a child process of ours, watched and restarted.
+
+    engine = Engine(path, alias="qwen2.5-coder-1.5b", threads=1)
+    await engine.start()                  # returns at once; the model loads in the background
+    if await engine.ready(30) and await engine.acquire(2):
+        try: ...                          # talk to engine.origin with engine.api_key
+        finally: engine.release()
+
+The child is a process of its own because generation holds the interpreter and may crash or be killed by
+the kernel: neither may touch the gateway. It dies with us (`rung.local.engine_child` says how).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from rung.errors import ModelFileError
+from rung.local.gguf import read_header
+from rung.wire.origin import Origin
+
+State = Literal["stopped", "loading", "ready", "restarting", "failed"]
+
+DEFAULT_CONTEXT = 8192
+"""tokens; room for a file and its question. The 1.5B needs 224 MiB for it, and takes minutes to read it on 2 cores."""
+
+_CHILD = (sys.executable, "-P", "-m", "rung.local.engine_child")
+_LOG_LINES = 40
+_LOG_LINE_BYTES = 300
+
+
+class Engine:
+    """One model behind an OpenAI-compatible server on 127.0.0.1. Belongs to the event loop it is started on.
+
+    States: ``stopped`` → ``loading`` → ``ready``; after a crash ``restarting`` (waiting, then loading again)
+    → ``ready``; ``failed`` when the model cannot be loaded or crashed too often: `start` tries again.
+
+    Args:
+        alias: the name the model gives itself in its answers.
+        threads: what generation may use; leave one core to the rest (`rung.local.hardware`).
+        context: tokens a call's prompt and answer may have together.
+        slots: calls answered at once; more of them share the same speed.
+        max_waiting: calls that may wait for a slot; more are refused.
+        load_deadline: seconds a load may take before the child is given up.
+        delays: seconds to wait before each restart in a row; crashing once more means ``failed``.
+        steady: seconds of being ready after which earlier crashes are forgotten.
+        on_change: told the new state and its detail, from the event loop; must not block.
+    """
+
+    def __init__(
+        self,
+        model_path: Path,
+        *,
+        alias: str,
+        threads: int,
+        context: int = DEFAULT_CONTEXT,
+        slots: int = 1,
+        max_waiting: int = 8,
+        load_deadline: float = 300.0,
+        delays: Sequence[float] = (0.0, 1.0, 4.0, 16.0, 60.0),
+        steady: float = 60.0,
+        on_change: Callable[[State, str], None] | None = None,
+        command: Sequence[str] = _CHILD,
+    ) -> None:
+        self.model_path = model_path
+        self.alias = alias
+        self.threads = threads
+        self.context = context
+        self.slots = slots
+        self.max_waiting = max_waiting
+        self.state: State = "stopped"
+        self.detail = ""
+        self.origin: Origin | None = None
+        self.api_key = ""
+        self.pid: int | None = None
+        self.waiting = 0
+        self._load_deadline = load_deadline
+        self._delays = tuple(delays)
+        self._steady = steady
+        self._on_change = on_change
+        self._command = tuple(command)
+        self._free = asyncio.Semaphore(slots)
+        self._changed = asyncio.Event()
+        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._supervisor: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Check the model file, then load it in the background. Does nothing while it runs.
+
+        Raises ModelFileError if the file is missing, damaged or cut off.
+        """
+        if self._supervisor is not None and not self._supervisor.done():
+            return
+        self._become("loading", "")
+        try:
+            await asyncio.to_thread(read_header, self.model_path)
+        except ModelFileError as error:
+            self._become("failed", error.message)
+            raise
+        if self.state == "loading" and (self._supervisor is None or self._supervisor.done()):
+            self._supervisor = asyncio.create_task(self._supervise(), name="rung-engine")
+
+    async def stop(self) -> None:
+        """End the child and everything it was doing. Safe to call twice."""
+        task, self._supervisor = self._supervisor, None
+        self._become("stopped", "")
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def ready(self, seconds: float) -> bool:
+        """Wait up to `seconds` for a model that is loading or restarting; is it ready?"""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.state in ("loading", "restarting"):
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+        return self.state == "ready"
+
+    async def acquire(self, seconds: float) -> bool:
+        """Take a slot, waiting for one up to `seconds`. False if none came free or too many wait already.
+
+        Whoever got True must call `release`, once, when the answer has ended.
+        """
+        if self._free.locked() and self.waiting >= self.max_waiting:
+            return False
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            return False
+        finally:
+            self.waiting -= 1
+        return True
+
+    def release(self) -> None:
+        """Give a slot back."""
+        self._free.release()
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """The last lines llama.cpp wrote, oldest first."""
+        return tuple(self._log)
+
+    def _become(self, state: State, detail: str) -> None:
+        if (state, detail) == (self.state, self.detail):
+            return
+        self.state, self.detail = state, detail
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+        if self._on_change is not None:
+            self._on_change(state, detail)
+
+    async def _supervise(self) -> None:
+        crashes = 0
+        while True:
+            why, hopeless, lived = await self._run()
+            if lived >= self._steady:
+                crashes = 0
+            if hopeless or crashes == len(self._delays):
+                again = "" if hopeless else f" {crashes + 1} times in a row; it is left off until rung is restarted"
+                self._become("failed", why + again)
+                return
+            self._become("restarting", why)
+            await asyncio.sleep(self._delays[crashes])
+            crashes += 1
+
+    async def _run(self) -> tuple[str, bool, float]:
+        """One life of the child -> (why it ended, is trying again pointless, seconds it was ready)."""
+        self._log.clear()
+        api_key = secrets.token_urlsafe(24)
+        told = {
+            "model": str(self.model_path),
+            "alias": self.alias,
+            "threads": self.threads,
+            "context": self.context,
+            "slots": self.slots,
+            "api_key": api_key,
+        }
+        pipe = asyncio.subprocess.PIPE
+        try:
+            child = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=pipe)
+        except OSError as error:
+            return f"the engine's process could not be started: {error.strerror}", False, 0.0
+        log = asyncio.create_task(self._keep_log(child.stderr))
+        self.pid = child.pid
+        try:
+            error = await self._load(child, told)
+            if error is not None:
+                return error, True, 0.0
+            self.api_key = api_key
+            since = time.monotonic()
+            self._become("ready", "")
+            code = await child.wait()
+            lived = time.monotonic() - since
+            why = f"the engine crashed ({_ending(code)})"
+            self._become("restarting", why)
+            return why, False, lived
+        except (TimeoutError, EOFError, OSError, ValueError):
+            return await self._died_loading(child), False, 0.0
+        finally:
+            self.origin, self.pid = None, None
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+            await log
+
+    async def _load(self, child: asyncio.subprocess.Process, told: dict[str, object]) -> str | None:
+        """Hand over the configuration and wait for the port. -> the child's own complaint, if it has one."""
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(json.dumps(told).encode() + b"\n")
+        await child.stdin.drain()
+        async with asyncio.timeout(self._load_deadline):
+            line = await child.stdout.readline()
+        if not line:
+            raise EOFError
+        said = json.loads(line)
+        if "error" in said:
+            return str(said["error"])
+        self.origin = Origin("http", "127.0.0.1", int(said["port"]))
+        return None
+
+    async def _died_loading(self, child: asyncio.subprocess.Process) -> str:
+        try:
+            async with asyncio.timeout(1.0):
+                code = await child.wait()
+        except TimeoutError:
+            return f"the model did not load within {self._load_deadline:g} s"
+        return f"the engine crashed while loading ({_ending(code)})"
+
+    async def _keep_log(self, stream: asyncio.StreamReader | None) -> None:
+        """Drain stderr, or the child would block on a full pipe; keep its last lines."""
+        assert stream is not None
+        rest = b""
+        while block := await stream.read(4096):
+            *lines, rest = (rest + block).split(b"\n")
+            self._log.extend(line[:_LOG_LINE_BYTES].decode(errors="replace") for line in lines)
+            rest = rest[:_LOG_LINE_BYTES]
+
+
+def _ending(code: int) -> str:
+    if code == -9:
+        return "killed, perhaps because memory ran out"
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
