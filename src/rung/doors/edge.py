@@ -15,12 +15,6 @@ from rung.errors import RungError
 if TYPE_CHECKING:
     from rung.doors.protocol import EdgeProtocol
 
-BODY_PACE = 16 * 1024
-"""bytes each `Edge.body_timeout` must bring"""
-
-SMALL_BODY = 64 * 1024
-"""bodies up to this size are not counted against `Edge.buffered_limit`"""
-
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -32,7 +26,7 @@ class Edge:
     """from the first byte of a request to the end of its headers"""
     body_limit: int = 20 * 1024 * 1024
     body_timeout: float = 30.0
-    """within which the next `BODY_PACE` bytes of a body, or its end, must come"""
+    """within which the next 16 KiB of a body, or its end, must come"""
     keep_alive: float = 75.0
     """a connection may stay idle this long"""
     write_timeout: float = 30.0
@@ -43,7 +37,7 @@ class Edge:
     max_streams: int = 1000
     """requests being answered at once"""
     buffered_limit: int = 256 * 1024 * 1024
-    """bodies over `SMALL_BODY` of all connections together, from their first byte to the end of the answer"""
+    """bodies over 64 KiB of all connections together, from their first byte to the end of the answer"""
 
 
 class ServerState:

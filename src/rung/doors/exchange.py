@@ -145,8 +145,6 @@ class Exchange:
         Waits while the client reads too slowly. Does nothing once the client has gone. Raises RuntimeError
         when the application breaks the order, its content-length or the syntax of a header.
         """
-        if self.gone:
-            return
         kind = message["type"]
         if kind == "http.response.start" and not self.started:
             self._head = self._compose(message["status"], message.get("headers", ()))
@@ -158,8 +156,8 @@ class Exchange:
         connection = self._connection
         if connection.write_paused is not None:
             await connection.write_paused.wait()
-            if self.gone:
-                return
+        if self.gone:
+            return
         data = self._next(body, more) if self.started else self._first(body, more)
         self.started = True
         if data:
