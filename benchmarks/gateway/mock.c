@@ -5,7 +5,8 @@
  * POST (any path): a chat completion. Without "stream": true one JSON reply of about 560 bytes, with usage; with it
  * SSE of 20 chunks (role, 18 words, finish reason), a usage chunk if "include_usage": true is asked, and [DONE], each
  * in its own HTTP chunk and its own send(), as a provider sends token by token.
- * GET /calls: {"chat": calls so far, "open": connections now}. Any other GET: a list of models.
+ * GET /calls: {"chat": calls so far, "faults": of these scripted to fail, "open": connections now}. Any other GET: a
+ * list of models.
  *
  * The model's name says how to behave:
  *     mock               at once
@@ -61,7 +62,7 @@ static struct client *clients[MAX_FD];
 static struct text whole, models, stream_head, frames[CHUNKS + 2], bad_frame;
 static int poller, timer, highest, open_clients;
 static uint64_t next_due;
-static unsigned long chats;
+static unsigned long chats, faults;
 
 static uint64_t nanoseconds(void) {
     struct timespec t;
@@ -295,7 +296,7 @@ static size_t whole_request(struct client *c, char **body, size_t *n) {
 static bool say_calls(struct client *c) {
     struct text t;
     char body[80];
-    snprintf(body, sizeof body, "{\"chat\":%lu,\"open\":%d}", chats, open_clients);
+    snprintf(body, sizeof body, "{\"chat\":%lu,\"faults\":%lu,\"open\":%d}", chats, faults, open_clients);
     json_reply(&t, "200 OK", body);
     return say_text(c, &t);
 }
@@ -316,6 +317,7 @@ static bool serve(struct client *c) {
             c->busy = true;
             c->step = 0;
             c->plan = plan_for(body, n);
+            faults += c->plan.fault != NONE;
         }
         memmove(c->request, c->request + used, c->have - used);
         c->have -= used;

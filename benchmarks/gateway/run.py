@@ -58,6 +58,7 @@ CASES = {
     "wait60": Case(1, 1.5, "mock-60", warm_up=0.2),
     "stream60": Case(1, 1.5, "mock-60-5", stream=True, warm_up=0.2),
 }
+Rows = dict[str, dict[str, list[dict[str, Any]]]]
 HIT_CASES = ("c16", "c1", "wait60")
 
 
@@ -268,11 +269,11 @@ def prepare(bench: Bench, targets: list[Target]) -> tuple[list[Target], dict[str
     return ready, absent
 
 
-def repeat(bench: Bench, targets: list[Target], repetitions: int) -> dict[str, dict[str, list[dict[str, Any]]]]:
+def repeat(bench: Bench, targets: list[Target], repetitions: int, cases: list[str]) -> Rows:
     """Raw rows: target -> case -> one row per repetition, measured in turns."""
-    rows: dict[str, dict[str, list[dict[str, Any]]]] = {t.name: {c: [] for c in cases_of(t)} for t in targets}
+    rows: Rows = {t.name: {c: [] for c in cases_of(t) if c in cases} for t in targets}
     for turn in range(repetitions):
-        for name in CASES:
+        for name in cases:
             for target in targets:
                 if name in rows[target.name]:
                     rows[target.name][name].append(bench.measure(target, name))
@@ -288,7 +289,7 @@ def median_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return told
 
 
-def summarise(bench: Bench, targets: list[Target], rows: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, Any]:
+def summarise(bench: Bench, targets: list[Target], rows: Rows) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for target in targets:
         running = bench.gateways[target.gateway.name]
@@ -324,6 +325,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("targets", nargs="*", help=f"default: ours, and the peers with PEERS=1; of {', '.join(ALL)}")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one repetition; the results file is still written")
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES), help="only these")
     parser.add_argument("--smoke", action="store_true", help="only check that each target answers")
     parser.add_argument("--priority", action="store_true", help="run before other jobs of this machine (needs root)")
     parser.add_argument("--out", type=Path, help="results file (default: benchmarks/results/gateway-DATE.json)")
@@ -343,7 +345,7 @@ def main() -> int:
             return 0 if smoke(bench, targets) else 1
         repetitions = 1 if options.quick else options.repetitions
         ready, absent = prepare(bench, targets)
-        rows = repeat(bench, ready, repetitions)
+        rows = repeat(bench, ready, repetitions, options.cases)
         results: dict[str, Any] = {
             "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "machine": machine.describe(),

@@ -29,26 +29,30 @@ class Bar:
 
 
 def rows_of(results: Results, target: str, case: str) -> list[dict[str, Any]]:
-    rows = results["targets"].get(target, {}).get("rows", {}).get(case, [])
-    return [row for row in rows if row["good"]]
+    """One row per repetition; empty if this was not measured."""
+    return list(results["targets"].get(target, {}).get("rows", {}).get(case, []))
 
 
 def median(results: Results, target: str, case: str, key: str) -> float | None:
-    rows = rows_of(results, target, case)
-    return statistics.median(row[key] for row in rows) if rows else None
+    values = [row[key] for row in rows_of(results, target, case) if row["good"]]
+    return statistics.median(values) if values else None
+
+
+def pairs(results: Results, mine: str, other: str, case: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Rows of two targets, measured seconds apart in the same repetition."""
+    both = zip(rows_of(results, mine, case), rows_of(results, other, case), strict=False)
+    return [(a, b) for a, b in both if a["good"] and b["good"]]
 
 
 def added_ms(results: Results, target: str, case: str, key: str) -> float | None:
-    """Median over repetitions of this target's time minus the direct call's in the same repetition, in ms."""
-    pairs = zip(rows_of(results, target, case), rows_of(results, "direct", case), strict=False)
-    differences = [(mine[key] - direct[key]) / 1000 for mine, direct in pairs]
+    """Median over repetitions of this target's time minus the direct call's, in ms."""
+    differences = [(mine[key] - direct[key]) / 1000 for mine, direct in pairs(results, target, "direct", case)]
     return statistics.median(differences) if differences else None
 
 
 def ratio(results: Results, mine: str, other: str, case: str = "c16") -> float | None:
-    """Median over repetitions of the two CPU costs' ratio, each pair measured seconds apart."""
-    pairs = zip(rows_of(results, mine, case), rows_of(results, other, case), strict=False)
-    ratios = [a["cpu_us"] / b["cpu_us"] for a, b in pairs if b["cpu_us"]]
+    """Median over repetitions of the two CPU costs' ratio."""
+    ratios = [a["cpu_us"] / b["cpu_us"] for a, b in pairs(results, mine, other, case) if b["cpu_us"]]
     return statistics.median(ratios) if ratios else None
 
 
@@ -68,8 +72,8 @@ def bars(results: Results) -> list[Bar]:
         Bar("added at a 60 ms upstream", added_ms(results, "rung", "wait60", "p50_us"), 1, "ms"),
         Bar("streams of 20 chunks, 16 at once", median(results, "rung", "stream_c16", "rps"), 4000, "/s", least=True),
     ]
-    auto = [a["cpu_us"] / 1000 for a in rows_of(results, "rung-auto", "c16")]
-    told.append(Bar("CPU per `auto` call down to the reference", statistics.median(auto) if auto else None, 1, "ms"))
+    auto = median(results, "rung-auto", "c16", "cpu_us")
+    told.append(Bar("CPU per `auto` call down to the reference", auto and auto / 1000, 1, "ms"))
     told.append(Bar("resident memory after warm-up", rung.get("rss_mb"), 50, "MB"))
     told.append(Bar("start to first answer", rung.get("start_s"), 0.5, "s"))
     return told

@@ -97,13 +97,7 @@ RUNG = Gateway(
     RUNG_COMMAND,
     RUNG_PORT,
     lambda: _output([RUNG_COMMAND[0], "--version"]).split()[-1],
-    env={
-        "HOME": str(RUNG_HOME),
-        "XDG_CACHE_HOME": str(RUNG_HOME / "cache"),
-        "XDG_CONFIG_HOME": str(RUNG_HOME / "config"),
-        "XDG_DATA_HOME": str(RUNG_HOME / "data"),
-        "XDG_STATE_HOME": str(RUNG_HOME / "state"),
-    },
+    env={"RUNG_HOME": str(RUNG_HOME)},
 )
 NGINX = Gateway(
     "nginx",
@@ -200,9 +194,9 @@ ROLTER = Gateway(
 OURS = (
     Target("direct", DIRECT),
     Target("nginx", NGINX),
-    Target("rung", RUNG, "mock:{model}", must_hold="x-rung: mock:mock"),
-    Target("rung-auto", RUNG, "auto", must_hold="x-rung: mock:mock", skip=frozenset({"wait60", "stream60"})),
-    Target("rung-hit", RUNG, "mock:{model}", hit=True, must_hold="x-rung: exact"),
+    Target("rung", RUNG, "mock:{model}", must_hold="x-rung-model: mock:mock"),
+    Target("rung-auto", RUNG, "auto", must_hold="x-rung-model: mock:mock", skip=frozenset({"wait60", "stream60"})),
+    Target("rung-hit", RUNG, "mock:{model}", hit=True, must_hold="cache-status: exact; hit"),
 )
 OTHERS = (
     Target("rolter", ROLTER),

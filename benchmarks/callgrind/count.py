@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Instructions per call on the hot path, counted by callgrind: a cost that does not depend on how busy the host is.
+
+    python3 benchmarks/callgrind/count.py                  # compare with baseline.json; exit 1 on more than 10 % growth
+    python3 benchmarks/callgrind/count.py --accept "why"   # make what is measured the new baseline, with this note
+
+Run it with the interpreter that rung is installed in. The real server runs under valgrind; instrumentation is switched
+on only for a window of calls after a warm-up. Counted is user space of the whole process (uvicorn, the upstream client,
+the ledger's thread), not the kernel. Where valgrind or a C compiler is missing it says so and exits 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import importlib.metadata
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "gateway"))
+
+import machine  # noqa: E402 - the gateway benchmark's, found by the line above
+
+BASELINE = HERE / "baseline.json"
+MOCK_PORT, RUNG_PORT = 9100, 9131
+HOME = machine.WORK / "callgrind-home"
+OUT = machine.WORK / "callgrind.out"
+VALGRIND = ("valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={OUT}")
+RUNG_TOML = machine.HERE / "rung.toml"
+ALLOWED_GROWTH = 0.10
+WARM_CALLS, CALLS = 300, 300
+CASES = {
+    "proxied": ["-m", "mock:mock"],
+    "proxied stream": ["-m", "mock:mock", "-s"],
+    "exact hit": ["-m", "mock:mock", "-f"],
+    "auto": ["-m", "auto"],
+}
+PACKAGES = ("uvicorn", "uvloop", "httptools", "orjson", "msgspec")
+
+
+def control(pid: int, *arguments: str) -> None:
+    """Tell callgrind something; it obeys once the process runs."""
+    command = ["callgrind_control", *arguments, str(pid)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def drive(load: Path, case: str, calls: int, seed: int) -> None:
+    """Ask one call after the other; all must be answered rightly."""
+    command = [
+        str(load),
+        "-p",
+        str(RUNG_PORT),
+        "-c",
+        "1",
+        "-t",
+        "300",
+        "-n",
+        str(calls),
+        "-x",
+        f"{seed:x}",
+        *CASES[case],
+    ]
+    row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=330).stdout)
+    if row["good"] < calls or row["bad"]:
+        raise RuntimeError(f"{case}: {row['good']} good and {row['bad']} bad of {calls} calls: {row['problem']}")
+
+
+def dumped() -> int:
+    """Instructions in the newest dump; the dumps are removed."""
+    dumps = sorted(OUT.parent.glob(OUT.name + ".*"), key=lambda path: path.stat().st_mtime)
+    found = re.search(r"^(?:totals|summary): (\d+)", dumps[-1].read_text(), re.MULTILINE) if dumps else None
+    for path in dumps:
+        path.unlink()
+    if not found:
+        raise RuntimeError("callgrind wrote no totals")
+    return int(found[1])
+
+
+def count() -> dict[str, int]:
+    """Instructions per call of each case."""
+    load, mock_program = machine.build(machine.HERE / "load.c"), machine.build(machine.HERE / "mock.c")
+    for path in OUT.parent.glob(OUT.name + "*"):
+        path.unlink()
+    shutil.rmtree(HOME, ignore_errors=True)
+    HOME.mkdir(parents=True)
+    mock = machine.start([mock_program, str(MOCK_PORT)], "callgrind-mock.log", core=machine.DRIVER_CORE)
+    rung = machine.start(
+        [*VALGRIND, sys.executable, "-m", "rung", "serve", "--port", str(RUNG_PORT), "--config", RUNG_TOML],
+        "callgrind-rung.log",
+        core=machine.GATEWAY_CORE,
+        env={"RUNG_HOME": str(HOME), "PYTHONHASHSEED": "0"},
+    )
+    counts = {}
+    try:
+        machine.wait_listening(mock, MOCK_PORT, 5)
+        machine.wait_listening(rung, RUNG_PORT, 180)
+        for seed, case in enumerate(CASES, 1):
+            drive(load, case, WARM_CALLS, 2 * seed)
+            control(rung.pid, "--instr=on")
+            control(rung.pid, "--zero")
+            drive(load, case, CALLS, 2 * seed + 1)
+            control(rung.pid, "--dump")
+            control(rung.pid, "--instr=off")
+            counts[case] = dumped() // CALLS
+            print(f"{case}: {counts[case]:,} instructions a call", file=sys.stderr, flush=True)
+    finally:
+        machine.stop(rung, 20)
+        machine.stop(mock)
+    return counts
+
+
+def environment() -> dict[str, str]:
+    """What a count depends on besides our code."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "machine": platform.machine(), **versions}
+
+
+def accept(counts: dict[str, int], why: str) -> None:
+    """Make `counts` the baseline, and keep a note of what changed and why."""
+    old = json.loads(BASELINE.read_text()) if BASELINE.exists() else {"counts": {}, "notes": []}
+    note = {"date": dt.datetime.now(dt.UTC).date().isoformat(), "why": why, "from": old["counts"], "to": counts}
+    new: dict[str, Any] = {"counts": counts, "environment": environment(), "notes": [*old["notes"], note]}
+    BASELINE.write_text(json.dumps(new, indent=1) + "\n")
+
+
+def compare(counts: dict[str, int]) -> bool:
+    """Print every case against the baseline; True if none has grown too much."""
+    baseline = json.loads(BASELINE.read_text())
+    here = environment()
+    other = {name: value for name, value in baseline["environment"].items() if here.get(name) != value}
+    if other:
+        print(f"the baseline was counted with other versions: {other}")
+    fine = True
+    for case, now in counts.items():
+        before = baseline["counts"].get(case)
+        if before is None:
+            print(f"{case}: {now:,} instructions a call; not in the baseline")
+            continue
+        grown = now / before - 1
+        verdict = "too much" if grown > ALLOWED_GROWTH else "ok"
+        fine = fine and grown <= ALLOWED_GROWTH
+        print(f"{case}: {now:,} instructions a call, baseline {before:,}, {grown:+.1%}: {verdict}")
+    if not fine:
+        print('more than 10 % growth: make it cheaper, or accept it with a reason: count.py --accept "why"')
+    return fine
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--accept", metavar="WHY", help="make this the baseline, with a note")
+    options = parser.parse_args()
+    for tool in ("valgrind", "callgrind_control"):
+        if not shutil.which(tool):
+            print(f"skipped: {tool} is not installed")
+            return 0
+    try:
+        counts = count()
+    except machine.Missing as missing:
+        print(f"skipped: {missing}")
+        return 0
+    if options.accept:
+        accept(counts, options.accept)
+    elif not BASELINE.exists():
+        print('there is no baseline yet: run with --accept "first baseline"')
+        return 1
+    return 0 if compare(counts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
