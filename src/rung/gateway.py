@@ -3,112 +3,204 @@
 Usable in process exactly as over HTTP::
 
     async with Gateway() as gateway:
-        result = await gateway.chat([{"role": "user", "content": "Is this valid JSON? [1, 2"}])
+        result = await gateway.chat([{"role": "user", "content": "Minify this JSON: [1, 2]"}])
         print(result.rung, result.text)
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 import orjson
 
-from rung import config
+from rung import __version__, config
 from rung.answer import Answer, Usage
-from rung.call import Call
+from rung.call import new_request_id
 from rung.config import ProviderSettings, Settings
 from rung.errors import RungError
 from rung.ladder.budget import RetryBudget
 from rung.ladder.climb import Climb, climb
 from rung.ladder.policy import NAMES, Lineup, dead_end, is_model, plan, unknown_model
 from rung.ladder.rung import Rung
+from rung.lines import CallLines
 from rung.providers.openai_compatible import Endpoint, OpenAICompatible
 from rung.providers.prices import PriceBook
+from rung.record import line, row
+from rung.result import Result, ResultStream, make_call
 from rung.rungs.cloud import CloudRung
 from rung.rungs.exact import ExactRung
 from rung.rungs.tool import ToolRung
 from rung.store.exact import ExactCache
-from rung.store.ledger import ClimbRow, Ledger
+from rung.store.exact_disk import DiskCache
+from rung.store.ledger import Ledger
+from rung.store.writer import Writer
 from rung.wire.client import Client, Deadlines, Origin
 
 _DIRECT_REMEMBERED = 512
 """rungs kept for ``provider:model`` names: callers choose names, so their memory is bounded"""
+
+log = logging.getLogger("rung")
 
 
 class Gateway:
     """One gateway: its rungs, caches and records. Start it, ask it, close it.
 
     `settings`: None reads the environment and rung.toml as ``rung serve`` would (raises ConfigError).
+    `lines`: print one log line a call to standard error.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, lines: bool = False) -> None:
         self.settings = settings if settings is not None else config.load(os.environ, cwd=Path.cwd())
-        self.budget = RetryBudget(self.settings.retry.ratio)
+        told = self.settings
+        self._budget = RetryBudget(told.retry.budget, max(told.retry.min, 1), told.retry.attempts)
         self._client = Client()
-        self._ledger = _ledger(self.settings)
-        self._cache = _cache(self.settings)
-        self._started = False
+        self._lines = CallLines(told.log.format) if lines and told.log.level in ("debug", "info") else None
+        self._writer: Writer | None = None
+        self._ledger: Ledger | None = None
+        self._cache: ExactCache | None = None
+        self.lineup = Lineup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def start(self) -> None:
+        """Open the stores, build the rungs, begin to load the local model. Calls may come at once."""
+        told = self.settings
+        if told.ledger.enabled or (told.exact.enabled and told.exact.disk):
+            self._writer = Writer()
+        if told.ledger.enabled and self._writer is not None:
+            self._ledger = Ledger(
+                told.ledger.path,
+                self._writer,
+                queue_limit=told.ledger.queue,
+                keep_days=told.ledger.keep_days,
+                keep_bytes=told.ledger.keep_bytes,
+                store_text=told.ledger.store_text,
+            )
+        if told.exact.enabled:
+            disk = None
+            if told.exact.disk and self._writer is not None:
+                disk = DiskCache(told.paths.cache, self._writer, ttl=told.exact.ttl)
+            self._cache = ExactCache(
+                max_bytes=told.exact.max_bytes,
+                ttl=told.exact.ttl,
+                max_entry_bytes=told.exact.max_entry_bytes,
+                disk=disk,
+            )
+            await self._cache.load()
+        if self._lines is not None:
+            self._lines.start()
         self._wire()
 
+    async def aclose(self) -> None:
+        """Stop the local model, close connections, write what is queued. Safe to call twice."""
+        await self._client.aclose()
+        if self._lines is not None:
+            await asyncio.to_thread(self._lines.close)
+        if self._writer is not None:
+            await asyncio.to_thread(self._writer.close)
+            self._writer = None
+
+    def reload(self, settings: Settings) -> None:
+        """Take new settings: rungs are built anew, calls under way end on the old ones, stores stay."""
+        self.settings = settings
+        self._wire()
+
+    # ---- wiring ----
+
     def _wire(self) -> None:
-        """Build the rungs from the settings; everything that lives longer than them is kept."""
-        settings = self.settings
-        self._prices = PriceBook.load(settings.prices)
-        self._direct: dict[str, Rung | None] = {}
-        self._providers = {
-            name: OpenAICompatible(_endpoint(provider, self._prices), self._client)
-            for name, provider in settings.providers.items()
-        }
+        told = self.settings
+        self._prices = PriceBook.load(told.prices)
+        self._clouds: dict[str, CloudRung | None] = {}
+        self._providers = {name: self._provider(provider) for name, provider in told.providers.items()}
         exact = None
         if self._cache is not None:
             exact = ExactRung(
                 self._cache,
-                config_version=settings.version,
-                max_temperature=settings.exact.max_temperature,
-                cache_n=settings.exact.cache_n,
+                config_version=told.version,
+                max_temperature=told.exact.max_temperature,
+                cache_n=told.exact.cache_n,
             )
-        ladder = settings.ladder
+        ladder = told.ladder
         self.lineup = Lineup(
             tool=ToolRung(),
             exact=exact,
             reference=self._cloud(ladder.reference),
             fast=self._cloud(ladder.fast),
             strong=self._cloud(ladder.strong),
-            clouds=self._fallbacks(),
+            clouds=tuple(rung for name in ladder.fallback if (rung := self._cloud(name)) is not None),
+            hosts=self._hosts(),
             reference_for={task: rung for task, name in ladder.reference_for.items() if (rung := self._cloud(name))},
+            local_in_auto=ladder.local_in_auto,
         )
 
-    def _cloud(self, model_id: str | None) -> Rung | None:
+    def _provider(self, told: ProviderSettings) -> OpenAICompatible:
+        origin, base_path = Origin.parse(told.base_url)
+        headers = {"content-type": "application/json", "user-agent": f"rung/{__version__}"}
+        if told.key is not None:
+            headers["authorization"] = f"Bearer {told.key.reveal()}"
+        headers |= {name.lower(): value.reveal() for name, value in told.headers.items()}
+        block = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
+        endpoint = Endpoint(
+            name=told.name,
+            origin=origin,
+            base_path=base_path,
+            headers=block,
+            strip=frozenset(told.strip),
+            rename=tuple(told.rename.items()),
+            price=self._price(told.name),
+            usage_in_stream=told.usage_in_stream,
+        )
+        return OpenAICompatible(endpoint, self._client)
+
+    def _price(self, provider: str) -> Callable[[str, Usage], int | None]:
+        def price(model: str, usage: Usage) -> int | None:
+            return self._prices.cost(f"{provider}:{model}", usage, datetime.now(UTC))
+
+        return price
+
+    def _cloud(self, model_id: str | None) -> CloudRung | None:
         """The rung of a ``provider:model`` name, or None if no such provider is configured."""
         if not model_id:
             return None
-        if model_id in self._direct:
-            return self._direct[model_id]
+        if model_id in self._clouds:
+            return self._clouds[model_id]
         name, _, model = model_id.partition(":")
-        provider = self._providers.get(name)
-        if provider is None or not model:
+        if name not in self._providers or not model:
             return None
-        told = self.settings.providers[name]
-        rung = CloudRung(provider, name, model, deadlines=_deadlines(self.settings), stays_here=told.stays_here)
-        if len(self._direct) >= _DIRECT_REMEMBERED:
-            self._direct.clear()
-        self._direct[model_id] = rung
+        if len(self._clouds) >= _DIRECT_REMEMBERED:
+            self._clouds.clear()
+        rung = self._clouds[model_id] = self._asking(name, model)
         return rung
 
-    def _fallbacks(self) -> tuple[Rung, ...]:
-        """Every provider's strong model, then its fast one: what is asked when the reference fails."""
-        ladder = self.settings.ladder
-        names = [ladder.reference, ladder.strong, ladder.fast]
-        for provider in self.settings.providers.values():
-            names += [f"{provider.name}:{model}" for model in (provider.strong, provider.fast) if model]
-        rungs = [rung for name in dict.fromkeys(names) if (rung := self._cloud(name)) is not None]
-        return tuple(rungs)
+    def _asking(self, name: str, model: str, **told: Any) -> CloudRung:
+        provider = self.settings.providers[name]
+        limits = Deadlines(provider.connect, provider.first_byte, provider.idle, self.settings.deadlines.total)
+        stays_here = provider.stays_here(model)
+        return CloudRung(self._providers[name], name, model, deadlines=limits, stays_here=stays_here, **told)
+
+    def _hosts(self) -> tuple[CloudRung, ...]:
+        """Backends on this host that the user declared private, by their strong model."""
+        asked = []
+        for name, provider in self.settings.providers.items():
+            model = provider.models.strong or provider.models.fast
+            if model and provider.stays_here(model):
+                asked.append(self._asking(name, model, rung_name="local", unproved=True))
+        return tuple(asked)
 
     # ---- one call ----
 
@@ -125,9 +217,9 @@ class Gateway:
                 raise unknown_model(call.model, [told["id"] for told in self.models()])
         rungs = plan(call, self.lineup, direct)
         try:
-            await climb(call, rungs, record, self.budget)
+            await climb(call, rungs, record, self._budget)
         except RungError:
-            if not any(is_model(rung) for rung in rungs) and not record.faults:
+            if not record.faults and not any(is_model(rung) for rung in rungs):
                 raise dead_end(call, self.lineup) from None
             raise
         assert record.answer is not None
@@ -138,20 +230,19 @@ class Gateway:
         if record.ended:
             return
         await record.finish(error)
-        row = _row(record)
-        self._ledger.record(row)
-        self._log.call(row)
+        if self._ledger is not None:
+            self._ledger.record(row(record, with_text=self._ledger.store_text))
+        if self._lines is not None:
+            self._lines.add(line(record))
 
     # ---- what is here ----
 
     def models(self) -> list[dict[str, Any]]:
         """Every name a client may send, in the shape of OpenAI's model list."""
         names = [name for name in NAMES if name == "auto" or getattr(self.lineup, name) is not None]
-        if self.lineup.local is not None:
-            names.append(self.lineup.local.model)
-        for name in self.settings.providers:
-            names += self._prices.model_ids(name)
-        names += [rung.model for rung in self.lineup.clouds]
+        for name, provider in self.settings.providers.items():
+            own = (provider.models.fast, provider.models.strong)
+            names += [f"{name}:{model}" for model in own if model] + self._prices.model_ids(name)
         return [
             {"id": name, "object": "model", "created": 0, "owned_by": name.partition(":")[0] if ":" in name else "rung"}
             for name in dict.fromkeys(names)
@@ -166,21 +257,42 @@ class Gateway:
         raise unknown_model(name, [told["id"] for told in known])
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
-        """-> (HTTP status, state of every rung): 200 once something can answer."""
-        local = self._engine.state if self._engine is not None else "none"
+        """-> (HTTP status, what can be asked): 200 once some model can answer."""
         clouds = [rung.model for rung in self.lineup.clouds]
-        ready = bool(clouds) or local == "ready"
-        return (200 if ready else 503), {
-            "status": "ready" if ready else ("loading" if local == "loading" else "nothing_to_ask"),
-            "local": local,
-            "clouds": clouds,
-            "ledger_dropped": self._ledger.dropped,
-        }
+        return (200 if clouds else 503), {"status": "ready" if clouds else "nothing_to_ask", "clouds": clouds}
+
+    def summary(self) -> str:
+        """Who can answer, in a few words."""
+        clouds = [rung.model for rung in (self.lineup.reference, *self.lineup.clouds) if rung is not None]
+        return ", ".join(["tools", "exact cache", *clouds])
 
     def cache_stats(self) -> dict[str, Any]:
         """Counts and bytes of the exact cache."""
-        return self._cache.stats() if self._cache is not None else {"enabled": False}
+        return {"enabled": True, **asdict(self._cache.stats())} if self._cache is not None else {"enabled": False}
 
-    def purge_cache(self) -> int:
-        """Forget every stored answer; -> how many there were."""
-        return self._cache.purge() if self._cache is not None else 0
+    def purge_cache(self, tenant: str | None = None) -> int:
+        """Forget `tenant`'s stored answers, or everybody's; -> how many there were."""
+        return self._cache.purge(tenant) if self._cache is not None else 0
+
+    # ---- in process ----
+
+    async def chat(self, messages: list[dict[str, Any]], *, model: str = "auto", **told: Any) -> Result:
+        """Answer `messages` (OpenAI's shape), whole. Raises a RungError.
+
+        `told`: fields of `rung.Call` (mode, private, task, session, max_error, no_store, tenant), `timeout`
+        in seconds, and any other member of the chat body (temperature, tools, response_format, ...).
+        """
+        record = Climb(make_call(messages, model, told, stream=False, request_id=new_request_id()))
+        error: BaseException | None = None
+        try:
+            answer = await self.climb(record)
+        except BaseException as broken:
+            error = broken
+            raise
+        finally:
+            await self.end(record, error)
+        return Result(record, orjson.loads(answer.body or b""))
+
+    def stream(self, messages: list[dict[str, Any]], *, model: str = "auto", **told: Any) -> ResultStream:
+        """The same, as it comes: ``async for text in gateway.stream(...)``."""
+        return ResultStream(self, Climb(make_call(messages, model, told, stream=True, request_id=new_request_id())))

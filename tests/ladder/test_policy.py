@@ -21,16 +21,18 @@ FULL = Lineup(
     reference=DEEP,
     fast=QUICK,
     strong=GROQ,
-    clouds=(DEEP, GROQ, QUICK),
+    clouds=(GROQ, QUICK),
     reference_for={"extraction": QUICK},
 )
 BARE = Lineup(tool=TOOL, exact=EXACT, local=LOCAL)
-CLOUDY = Lineup(tool=TOOL, exact=EXACT, reference=GROQ, fast=GROQ, strong=GROQ, clouds=(GROQ,))
+CLOUDY = Lineup(tool=TOOL, exact=EXACT, reference=GROQ, fast=GROQ, strong=GROQ)
+HOSTED = Lineup(tool=TOOL, exact=EXACT, reference=GROQ, hosts=(HOME,))
+EAGER = Lineup(tool=TOOL, exact=EXACT, local=LOCAL, reference=GROQ, local_in_auto=True)
 
 TABLE = [
     # lineup, model, mode, private, task, expected
     (FULL, "auto", "auto", False, "", [TOOL, EXACT, DEEP, GROQ, QUICK, LOCAL]),
-    (FULL, "auto", "auto", False, "extraction", [TOOL, EXACT, QUICK, DEEP, GROQ, LOCAL]),
+    (FULL, "auto", "auto", False, "extraction", [TOOL, EXACT, QUICK, GROQ, LOCAL]),
     (FULL, "auto", "local", False, "", [TOOL, EXACT, LOCAL]),
     (FULL, "auto", "cloud", False, "", [EXACT, DEEP, GROQ, QUICK]),
     (FULL, "auto", "fast", False, "", [EXACT, QUICK, DEEP, GROQ]),
@@ -42,6 +44,10 @@ TABLE = [
     (FULL, "local", "auto", True, "", [EXACT, LOCAL]),
     (BARE, "auto", "auto", False, "", [TOOL, EXACT, LOCAL]),
     (CLOUDY, "auto", "auto", False, "", [TOOL, EXACT, GROQ]),
+    (HOSTED, "auto", "auto", False, "", [TOOL, EXACT, GROQ, HOME]),
+    (HOSTED, "auto", "auto", True, "", [TOOL, EXACT, HOME]),
+    (HOSTED, "local", "auto", False, "", [EXACT, HOME]),
+    (EAGER, "auto", "auto", False, "", [TOOL, EXACT, LOCAL, GROQ]),
     (CLOUDY, "auto", "auto", True, "", [TOOL, EXACT]),
 ]
 

@@ -24,11 +24,10 @@ JSON_ROUTES = ("/v1/models", "/healthz", "/readyz", "/admin/cache")
 
 
 class App:
-    """Serves one gateway. `draining()` tells whether the server is about to stop."""
+    """Serves one gateway. ``scope["state"]["draining"]`` tells whether the server is about to stop."""
 
-    def __init__(self, gateway: Gateway, *, draining: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.draining = draining
         self._guarded = gateway.settings
         self._guard = self._make_guard()
 
@@ -50,8 +49,8 @@ class App:
             await send_whole(send, error.status, error_headers(error, None), orjson.dumps(error.body()))
         except Exception:
             log.exception("a bug in rung, please report it: %s %s", scope["method"], scope["path"])
-            error = RungError("an internal error; the log has it")
-            await send_whole(send, 500, error_headers(error, None), orjson.dumps(error.body()))
+            bug = RungError("an internal error; the log has it")
+            await send_whole(send, 500, error_headers(bug, None), orjson.dumps(bug.body()))
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
@@ -73,7 +72,7 @@ class App:
             raw = await read_body(receive, settings.server.body_limit)
             private = private or settings.privacy.all_private
             call = chat_call(headers, raw, tenant, private=private, door="openai")
-            await openai.chat(self.gateway, call, send, heartbeat=settings.server.heartbeat, draining=self.draining)
+            await openai.chat(self.gateway, call, send, heartbeat=settings.server.heartbeat, state=scope.get("state", {}))
             return
         status, body = self._other(method, path, headers)
         await send_whole(send, status, [JSON], orjson.dumps(body))

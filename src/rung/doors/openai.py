@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
@@ -46,10 +46,13 @@ async def send_whole(send: Send, status: int, headers: RawHeaders, body: bytes) 
     await send({"type": "http.response.body", "body": body})
 
 
-async def chat(gateway: Gateway, call: Call, send: Send, *, heartbeat: float, draining: Callable[[], bool]) -> None:
-    """Answer one chat call. `heartbeat`: seconds of silence on a stream before a keep-alive comment."""
+async def chat(gateway: Gateway, call: Call, send: Send, *, heartbeat: float, state: Mapping[str, Any]) -> None:
+    """Answer one chat call. `heartbeat`: seconds of silence on a stream before a keep-alive comment.
+
+    `state` is the server's; its ``draining`` says that a cancelled call still has somebody to talk to.
+    """
     if call.stream:
-        await _Stream(gateway, call, send, heartbeat, draining).run()
+        await _Stream(gateway, call, send, heartbeat, state).run()
         return
     record = Climb(call)
     try:
@@ -72,13 +75,13 @@ class _Stream:
     """One streamed call: climb, then relay; keep-alives while nothing comes; an explicit end."""
 
     def __init__(
-        self, gateway: Gateway, call: Call, send: Send, heartbeat: float, draining: Callable[[], bool]
+        self, gateway: Gateway, call: Call, send: Send, heartbeat: float, state: Mapping[str, Any]
     ) -> None:
         self._gateway = gateway
         self._record = Climb(call)
         self._send = send
         self._heartbeat = heartbeat
-        self._draining = draining
+        self._state = state
         self._started = False
         self._closed = False
         self._last = time.monotonic()
@@ -108,7 +111,7 @@ class _Stream:
             await self._fail(fault)
         except asyncio.CancelledError as cancelled:
             error = cancelled
-            if self._draining() and self._started and not self._closed:
+            if self._state.get("draining") and self._started and not self._closed:
                 await self._fail(ServerFault("the gateway is shutting down; the answer is cut", code="shutting_down"))
             raise
         except BaseException as bug:

@@ -112,6 +112,12 @@ class Climb:
     def rung(self) -> str:
         return self.answer.rung if self.answer is not None else ""
 
+    def text(self) -> bytes | None:
+        """The answer as it was sent, as far as it went and was kept."""
+        if self.answer is None:
+            return None
+        return self.answer.body if self.answer.body is not None else b"".join(self._kept)
+
     def path(self) -> str:
         """The climb on one line: ``tool=declined:not_a_tool_task, exact=miss, local=answered``."""
         return ", ".join(_step(attempt) for attempt in self.attempts)
@@ -128,7 +134,7 @@ class Climb:
 
 def _step(attempt: Attempt) -> str:
     if attempt.outcome == "answered":
-        return f"{attempt.rung}=answered"
+        return "exact=hit" if attempt.rung == "exact" else f"{attempt.rung}=answered"
     code = attempt.reason.partition(":")[0]
     if attempt.outcome == "declined" and attempt.rung == "exact":
         return f"exact={code}"

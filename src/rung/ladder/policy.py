@@ -21,8 +21,8 @@ NAMES = ("auto", "local", "fast", "strong")
 class Lineup:
     """The rungs there are. A None is a rung that is switched off or has nothing to run on.
 
-    `clouds`: every configured cloud rung as fallback, best first. `reference_for`: task → rung, where the
-    user named one. `direct`: finds the rung of a ``provider:model`` name, or None.
+    `clouds`: every cloud rung as fallback, in the order they are asked. `reference_for`: task → rung, where
+    the user named one.
     """
 
     tool: Rung | None = None
@@ -33,6 +33,10 @@ class Lineup:
     strong: Rung | None = None
     clouds: tuple[Rung, ...] = ()
     reference_for: Mapping[str, Rung] = field(default_factory=dict)
+    hosts: tuple[Rung, ...] = ()
+    """backends on this host that the user declared private: as good as `local`, asked after it"""
+    local_in_auto: bool = False
+    """the user lets the local rung answer ``auto`` before the reference, unproved"""
 
 
 NO_RUNG = (
@@ -74,22 +78,24 @@ def is_model(rung: Rung) -> bool:
 
 def _named(call: Call, lineup: Lineup) -> tuple[Rung | None, ...]:
     reference = lineup.reference_for.get(call.task, lineup.reference)
+    here = (lineup.local, *lineup.hosts)
     name = call.mode if call.model == "auto" else call.model
     if name == "auto":
-        return (lineup.tool, lineup.exact, reference, *lineup.clouds, lineup.local)
+        first = here if lineup.local_in_auto else ()
+        return (lineup.tool, lineup.exact, *first, reference, *lineup.clouds, *here)
     if name == "local":
         tool = lineup.tool if call.model == "auto" else None
-        return (tool, lineup.exact, lineup.local)
+        return (tool, lineup.exact, *here)
     if name == "cloud":
         return (lineup.exact, reference, *lineup.clouds)
     if name == "fast":
-        return (lineup.exact, lineup.fast, *lineup.clouds)
+        return (lineup.exact, lineup.fast, reference, *lineup.clouds)
     return (lineup.exact, lineup.strong, reference)
 
 
 def dead_end(call: Call, lineup: Lineup) -> RungError:
     """Why no model could be asked for `call`, and what to do about it."""
-    if call.private and (lineup.clouds or lineup.local is None):
+    if call.private and (lineup.reference or lineup.local is None):
         return PrivacyError(
             f"a private call may not leave this machine, and nothing here answers model {call.model!r}; "
             "use model 'local' (first: rung models pull qwen2.5-coder:1.5b) or a provider marked private_host"

@@ -39,6 +39,8 @@ class Endpoint:
     strip: frozenset[str] = frozenset()
     rename: tuple[tuple[str, str], ...] = ()
     price: Price = lambda model, usage: None
+    usage_in_stream: bool = True
+    """it understands ``stream_options.include_usage``"""
     simulated: bool = False
 
 
@@ -78,17 +80,18 @@ class OpenAICompatible:
         return answer
 
     def _request(self, call: Call, model: str, evidence: Evidence) -> bytes:
+        end = self.endpoint
         replace = {"model": orjson.dumps(model)}
         remove = ["rung"] if "rung" in call.body else []
-        if call.stream:
+        if call.stream and end.usage_in_stream:
             options = call.body.get("stream_options") or {}
             if options.get("include_usage") is not True:
                 replace["stream_options"] = orjson.dumps({**options, "include_usage": True})
-        if self.endpoint.strip:
-            stripped = [name for name in call.body if name in self.endpoint.strip]
+        if end.strip:
+            stripped = [name for name in call.body if name in end.strip]
             evidence.stripped = tuple(stripped)
             remove += stripped
-        for old, new in self.endpoint.rename:
+        for old, new in end.rename:
             if old in call.body and new not in call.body:
                 replace[new] = orjson.dumps(call.body[old])
                 remove.append(old)

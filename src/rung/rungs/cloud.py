@@ -1,7 +1,7 @@
 """A model behind a provider's API, asked as ``provider:model``.
 
-Also serves a backend on this host (vLLM, LM Studio, llama-server): it then `stays_here` only if the user
-declared it private and its address is a loopback one.
+Also serves a backend on this host (vLLM, LM Studio, llama-server): it `stays_here` only if the user declared
+it private and its address is a loopback one. As part of ``auto`` it is then named ``local`` and `unproved`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,24 @@ class Provider(Protocol):
 class CloudRung:
     """One model of one provider."""
 
-    name = "cloud"
-
     def __init__(
-        self, provider: Provider, provider_name: str, model: str, *, deadlines: Deadlines, stays_here: bool = False
+        self,
+        provider: Provider,
+        provider_name: str,
+        model: str,
+        *,
+        deadlines: Deadlines,
+        stays_here: bool = False,
+        rung_name: str = "cloud",
+        unproved: bool = False,
     ) -> None:
+        self.name = rung_name
         self.model = f"{provider_name}:{model}"
         self.stays_here = stays_here
         self._provider = provider
         self._model = model
         self._deadlines = deadlines
+        self._unproved = unproved
 
     async def attempt(self, call: Call) -> Answer | Declined:
         limits = self._deadlines
@@ -40,6 +48,7 @@ class CloudRung:
             limits = Deadlines(limits.connect, limits.first_byte, limits.idle, left)
         answer = await self._provider.chat(call, self._model, limits)
         answer.rung = self.name
+        answer.evidence.unproved = self._unproved
         return answer
 
     def settle(self, call: Call, answer: Answer | None, stored: bytes | None) -> None:

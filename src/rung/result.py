@@ -1,0 +1,141 @@
+"""What an in-process call gives back: the same answer and record as over HTTP, without the HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import orjson
+
+from rung.answer import Answer, Usage
+from rung.call import Call, check_chat
+from rung.errors import InvalidRequestError, ServerFault
+from rung.ladder.climb import Attempt, Climb
+
+CALL_FIELDS = ("mode", "private", "task", "session", "max_error", "no_store", "tenant")
+
+
+class Climber(Protocol):
+    """What `ResultStream` needs of a gateway."""
+
+    async def climb(self, record: Climb) -> Answer: ...
+    async def end(self, record: Climb, error: BaseException | None) -> None: ...
+
+
+def make_call(
+    messages: list[dict[str, Any]], model: str, told: dict[str, Any], *, stream: bool, request_id: str
+) -> Call:
+    """Build a call from keyword arguments: `CALL_FIELDS`, `timeout` in seconds, the rest is the chat body.
+
+    Raises InvalidRequestError as the HTTP door would.
+    """
+    fields = {name: told.pop(name) for name in CALL_FIELDS if name in told}
+    timeout = told.pop("timeout", None)
+    body = {"model": model, "messages": messages, **told}
+    if stream:
+        body["stream"] = True
+    check_chat(body)
+    try:
+        raw = orjson.dumps(body)
+    except TypeError as error:
+        raise InvalidRequestError(f"the call holds something JSON cannot: {error}", code="invalid_type") from None
+    call = Call(body=body, raw=raw, model=model, stream=stream, request_id=request_id, **fields)
+    if timeout is not None:
+        call.deadline = time.monotonic() + timeout
+    return call
+
+
+class _Told:
+    """What a climb says once it has ended."""
+
+    def __init__(self, record: Climb) -> None:
+        self._record = record
+
+    @property
+    def rung(self) -> str:
+        """Who answered: ``tool``, ``exact``, ``local``, ``cloud``."""
+        return self._record.rung
+
+    @property
+    def model(self) -> str:
+        """The model that answered, as ``provider:model``."""
+        return self._record.answer.model if self._record.answer is not None else ""
+
+    @property
+    def path(self) -> str:
+        """The climb on one line."""
+        return self._record.path()
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        return self._record.attempts
+
+    @property
+    def cost(self) -> int | None:
+        """Pico-dollars (10^-12 USD) of every attempt; None if a price is unknown."""
+        return self._record.cost()
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens of the answer, where the model told them."""
+        return self._record.answer.evidence.usage if self._record.answer is not None else None
+
+    @property
+    def unproved(self) -> bool:
+        """Answered by a model below the reference that nothing has been proved about."""
+        return self._record.answer is not None and self._record.answer.evidence.unproved
+
+
+class Result(_Told):
+    """A whole answer. `body` is the ``chat.completion`` as a dict."""
+
+    def __init__(self, record: Climb, body: dict[str, Any]) -> None:
+        super().__init__(record)
+        self.body = body
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The first choice's message."""
+        message: dict[str, Any] = self.body["choices"][0]["message"]
+        return message
+
+    @property
+    def text(self) -> str:
+        """The first choice's text; empty for a tool call."""
+        return self.message.get("content") or ""
+
+
+class ResultStream(_Told):
+    """A streamed answer: iterate for the text as it comes; the rest is known once it has ended."""
+
+    def __init__(self, gateway: Climber, record: Climb) -> None:
+        super().__init__(record)
+        self._gateway = gateway
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        async for chunk in self.chunks():
+            for choice in chunk["choices"]:
+                text = choice["delta"].get("content")
+                if text and choice.get("index", 0) == 0:
+                    yield text
+
+    async def chunks(self) -> AsyncIterator[dict[str, Any]]:
+        """Every ``chat.completion.chunk`` as a dict. Raises a RungError if the answer breaks off."""
+        record = self._record
+        error: BaseException | None = None
+        ended = False
+        try:
+            await self._gateway.climb(record)
+            async for event in record.events():
+                for line in event.data.splitlines():
+                    if line.startswith(b"data:"):
+                        yield orjson.loads(line[5:])
+                ended = event.last
+            if not ended:
+                raise ServerFault("the answer ended without its last chunk")
+        except BaseException as broken:
+            error = broken
+            raise
+        finally:
+            await self._gateway.end(record, error)
