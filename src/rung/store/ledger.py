@@ -28,7 +28,7 @@ class ClimbRow(msgspec.Struct, gc=False, kw_only=True):
 
     `started_at` is in unix seconds, `*_ms` in milliseconds, tokens as in `rung.answer.Usage` (None where
     nobody told), `cost_pico` in 10^-12 USD (None: unknown). `outcome` is answered, failed, cut or cancelled;
-    `cache` is hit, stored, miss, bypass or empty; `attempts` a JSON list. The two texts are kept only where
+    `cache` is hit, miss, bypass or empty; `attempts` a JSON list. The two texts are kept only where
     the ledger was told to, and never those of a private call.
     """
 

@@ -26,7 +26,7 @@ LEDGER = (
         status INTEGER NOT NULL,
         finish_reason TEXT,
         error_code TEXT,
-        cache TEXT NOT NULL,               -- hit, stored, miss, bypass or empty
+        cache TEXT NOT NULL,               -- hit, miss, bypass or empty
         first_content_ms REAL,
         total_ms REAL NOT NULL,
         input_tokens INTEGER,
