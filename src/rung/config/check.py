@@ -132,6 +132,8 @@ def convert(kind: Any, value: Any, part: Field[Any]) -> Any:
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, dict):
             raise Wrong("must be a table")
+        if args[1] is Secret:  # of a header: those may hold spaces
+            return MappingProxyType({name: secret(_text(item), spaces=True) for name, item in value.items()})
         return MappingProxyType({name: convert(args[1], item, part) for name, item in value.items()})
     if kind in (int, float):
         return _number(kind, value, part.metadata)
@@ -145,9 +147,9 @@ def convert(kind: Any, value: Any, part: Field[Any]) -> Any:
     return Path(text) if kind is Path else text
 
 
-def secret(text: str) -> Secret:
+def secret(text: str, *, spaces: bool = False) -> Secret:
     """Raises Wrong where the text could not be sent in a header; the text itself is never told."""
-    if not (text.isascii() and text.isprintable() and " " not in text):
+    if not (text.isascii() and text.isprintable()) or (" " in text and not spaces):
         raise Wrong("holds a space, a line break or a character outside ASCII: no key does; copy it again")
     return Secret(text)
 
@@ -185,7 +187,8 @@ def _number(kind: type, value: Any, meta: Mapping[str, Any]) -> int | float:
     if isinstance(value, bool) or not (whole or (kind is float and isinstance(value, float) and math.isfinite(value))):
         also = f", or a text such as {_EXAMPLE[unit]}" if unit else ""
         bare = f"; write {value} without quotes" if isinstance(value, str) and _is_number(value) else ""
-        raise Wrong(f"must be {_WORDS[kind]}{also}, not {_kind(value)}{bare}")
+        said = value if isinstance(value, float) else _kind(value)
+        raise Wrong(f"must be {_WORDS[kind]}{also}, not {said}{bare}")
     low, high = meta.get("low"), meta.get("high")
     if (low is not None and value < low) or (high is not None and value > high):
         raise Wrong(f"must be {_span(low, high)}, not {value}")
@@ -211,8 +214,8 @@ def _is_number(text: str) -> bool:
 
 def _span(low: float | None, high: float | None) -> str:
     if high is None:
-        return f"at least {low:g}"
-    return f"at most {high:g}" if low is None else f"between {low:g} and {high:g}"
+        return f"at least {low}"
+    return f"at most {high}" if low is None else f"between {low} and {high}"
 
 
 def _kind(value: Any) -> str:

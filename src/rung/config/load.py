@@ -18,6 +18,7 @@ from rung.config.sections import (
     NAMED,
     SECTIONS,
     Deadlines,
+    Exact,
     Ladder,
     Ledger,
     Local,
@@ -57,7 +58,8 @@ def _settle(options: Options, problems: Problems) -> Settings:
     home = paths(environ)
     sections["server"] = _server(sections["server"], environ, problems, warnings)
     sections["ledger"] = _ledger(sections["ledger"], home, options.source)
-    _exact(sections, problems)
+    exact: Exact = sections["exact"]
+    sections["exact"] = replace(exact, max_entry_bytes=min(exact.max_entry_bytes, exact.max_bytes))
     deadlines: Deadlines = sections["deadlines"]
     on = providers(_named("providers", ProviderOptions, values, problems), environ, deadlines, problems, warnings)
     own_prices, book = _prices(values, problems)
@@ -86,7 +88,8 @@ def _named(name: str, cls: type[Any], values: Mapping[str, Any], problems: Probl
     if not isinstance(raw, dict):
         problems.at((name,), f"{name} must be a table of tables; write [{name}.NAME]")
         return {}
-    return {own: build(cls, table, (name, own), problems) for own, table in raw.items()}
+    built = {own: build(cls, table, (name, own), problems) for own, table in raw.items()}
+    return {own: table for own, table in built.items() if isinstance(raw[own], dict)}
 
 
 def _server(server: Server, environ: Mapping[str, str], problems: Problems, warnings: list[str]) -> Server:
@@ -127,15 +130,6 @@ def _ledger(ledger: Ledger, home: Paths, source: Path | None) -> Ledger:
         return replace(ledger, path=home.ledger)
     beside = source.parent if source is not None else home.home
     return replace(ledger, path=beside / ledger.path.expanduser())
-
-
-def _exact(sections: Mapping[str, Any], problems: Problems) -> None:
-    exact = sections["exact"]
-    if exact.max_entry_bytes > exact.max_bytes:
-        problems.at(
-            ("exact", "max_entry_bytes"),
-            f"exact.max_entry_bytes ({exact.max_entry_bytes}) is more than exact.max_bytes ({exact.max_bytes})",
-        )
 
 
 def _prices(values: Mapping[str, Any], problems: Problems) -> tuple[Mapping[str, Mapping[str, Any]], PriceBook]:

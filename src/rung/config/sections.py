@@ -117,11 +117,11 @@ class Exact:
 
     enabled: bool = setting(True, "answer a repeated call from the cache")
     max_bytes: int = setting(64 * MiB, "memory for stored answers", low=0, unit="bytes")
-    max_entry_bytes: int = setting(MiB, "largest answer worth storing", low=0, unit="bytes")
+    max_entry_bytes: int = setting(MiB, "largest answer worth storing, at most `max_bytes`", low=0, unit="bytes")
     ttl: float = setting(24 * HOUR, "how long an answer may be repeated", low=0, unit="s")
     max_temperature: float = setting(0.3, "calls that ask for more than this are not stored", low=0, high=2)
     cache_n: bool = setting(False, "store answers with `n` > 1 too")
-    disk: bool = setting(False, "keep the cache over a restart; writes prompts' hashes and answers to disk")
+    disk: bool = setting(False, "keep the cache over a restart: answers, and hashes of the calls, are written to disk")
 
 
 @dataclass(frozen=True, slots=True)
