@@ -53,16 +53,20 @@ log = logging.getLogger("rung")
 class Gateway:
     """One gateway: its rungs, caches and records. Start it, ask it, close it.
 
-    `settings`: None reads the environment and rung.toml as ``rung serve`` would (raises ConfigError).
+    `settings`: None reads the environment and rung.toml at `start`, as ``rung serve`` would (raises ConfigError).
     `lines`: print one log line a call to standard error.
     """
 
+    settings: Settings
+    """what is in use; known once the gateway has started"""
+
     def __init__(self, settings: Settings | None = None, *, lines: bool = False) -> None:
-        self.settings = settings if settings is not None else config.load(os.environ, cwd=Path.cwd())
-        told = self.settings
-        self._budget = RetryBudget(told.retry.budget, max(told.retry.min, 1), told.retry.attempts)
+        if settings is not None:
+            self.settings = settings
+        self._given = settings
+        self._log_lines = lines
         self._client = Client()
-        self._lines = CallLines(told.log.format) if lines and told.log.level in ("debug", "info") else None
+        self._lines: CallLines | None = None
         self._writer: Writer | None = None
         self._ledger: Ledger | None = None
         self._cache: ExactCache | None = None
@@ -79,7 +83,10 @@ class Gateway:
 
     async def start(self) -> None:
         """Open the stores, build the rungs, begin to load the local model. Calls may come at once."""
+        if self._given is None:
+            self.settings = await asyncio.to_thread(config.load, os.environ, cwd=Path.cwd())
         told = self.settings
+        self._budget = RetryBudget(told.retry.budget, max(told.retry.min, 1), told.retry.attempts)
         if told.ledger.enabled or (told.exact.enabled and told.exact.disk):
             self._writer = Writer()
         if told.ledger.enabled and self._writer is not None:
@@ -102,9 +109,11 @@ class Gateway:
                 disk=disk,
             )
             await self._cache.load()
-        if self._lines is not None:
+        if self._log_lines and told.log.level in ("debug", "info"):
+            self._lines = CallLines(told.log.format)
             self._lines.start()
-        self._wire()
+        self._tool = await asyncio.to_thread(ToolRung)  # reads its vocabulary
+        await self.reload(told)
 
     async def aclose(self) -> None:
         """Stop the local model, close connections, write what is queued. Safe to call twice."""
@@ -115,16 +124,16 @@ class Gateway:
             await asyncio.to_thread(self._writer.close)
             self._writer = None
 
-    def reload(self, settings: Settings) -> None:
+    async def reload(self, settings: Settings) -> None:
         """Take new settings: rungs are built anew, calls under way end on the old ones, stores stay."""
-        self.settings = settings
+        prices = await asyncio.to_thread(PriceBook.load, settings.prices)
+        self.settings, self._prices = settings, prices
         self._wire()
 
     # ---- wiring ----
 
     def _wire(self) -> None:
         told = self.settings
-        self._prices = PriceBook.load(told.prices)
         self._clouds: dict[str, CloudRung | None] = {}
         self._providers = {name: self._provider(provider) for name, provider in told.providers.items()}
         exact = None
@@ -137,7 +146,7 @@ class Gateway:
             )
         ladder = told.ladder
         self.lineup = Lineup(
-            tool=ToolRung(),
+            tool=self._tool,
             exact=exact,
             reference=self._cloud(ladder.reference),
             fast=self._cloud(ladder.fast),
@@ -258,13 +267,16 @@ class Gateway:
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
         """-> (HTTP status, what can be asked): 200 once some model can answer."""
-        clouds = [rung.model for rung in self.lineup.clouds]
+        clouds = self._cloud_names()
         return (200 if clouds else 503), {"status": "ready" if clouds else "nothing_to_ask", "clouds": clouds}
 
     def summary(self) -> str:
         """Who can answer, in a few words."""
-        clouds = [rung.model for rung in (self.lineup.reference, *self.lineup.clouds) if rung is not None]
-        return ", ".join(["tools", "exact cache", *clouds])
+        return ", ".join(["tools", "exact cache", *self._cloud_names()])
+
+    def _cloud_names(self) -> list[str]:
+        asked = (self.lineup.reference, *self.lineup.clouds, *self.lineup.hosts)
+        return list(dict.fromkeys(rung.model for rung in asked if rung is not None))
 
     def cache_stats(self) -> dict[str, Any]:
         """Counts and bytes of the exact cache."""

@@ -1,5 +1,6 @@
 """A gateway on a loopback port in front of a scripted upstream."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -32,7 +33,8 @@ def serving(settings):
     async def serve(*script, toml="", provider='models.strong = "big"\n', environ=None, **edge):
         async with ScriptedUpstream(*script) as upstream:
             text = f'{toml}\n[providers.mock]\nbase_url = "{upstream.base_url}"\n{provider}'
-            async with Gateway(settings("[local]\nenabled = false\n" + text, **(environ or {}))) as gateway:
+            told = await asyncio.to_thread(settings, "[local]\nenabled = false\n" + text, **(environ or {}))
+            async with Gateway(told) as gateway:
                 async with running(App(gateway), **edge) as url:
                     yield SimpleNamespace(url=url, upstream=upstream, gateway=gateway)
 

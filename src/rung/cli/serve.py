@@ -74,8 +74,15 @@ def _edge(settings: Settings) -> Edge:
 
 
 def _watch(gateway: Gateway, path: Path | None) -> Watcher:
+    taking: set[asyncio.Task[None]] = set()
+
     def changed(settings: Settings) -> None:
-        gateway.reload(settings)
+        task = asyncio.create_task(take(settings))
+        taking.add(task)
+        task.add_done_callback(taking.discard)
+
+    async def take(settings: Settings) -> None:
+        await gateway.reload(settings)
         for warning in settings.warnings:
             log.warning("%s", warning)
         log.info("%s has changed; the new settings are in use", settings.source)
