@@ -75,15 +75,19 @@ def to_frames(body: bytes, include_usage: bool, usage: Usage | None = None) -> b
     for choice in whole.get("choices") or ():
         rest = {name: value for name, value in choice.items() if name not in ("message", "logprobs", "finish_reason")}
         index = rest.pop("index", 0)
-        deltas = list(_deltas(choice["message"]))
-        text = next((place for place, delta in enumerate(deltas) if delta.keys() & {"content", "refusal"}), 0)
+        deltas = [*_deltas(choice["message"]), {}]
+        # where logprobs go: with the text, else at the end, never with the role (the SDK would add them twice)
+        text = next(
+            (place for place, delta in enumerate(deltas) if place and delta.keys() & {"content", "refusal"}), -1
+        )
+        text %= len(deltas)
         for place, delta in enumerate(deltas):
             part: dict[str, Any] = {"index": index, "delta": delta, "finish_reason": None}
             if "logprobs" in choice:
                 part["logprobs"] = choice["logprobs"] if place == text else None
+            if not delta:
+                part |= {"finish_reason": choice.get("finish_reason"), **rest}
             out.append(_frame({**base, "choices": [part], **nil}))
-        end = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason"), **rest}
-        out.append(_frame({**base, "choices": [end], **nil}))
     if not out:
         raise ValueError("the answer holds no choice")
     told = whole.get("usage") or (wire_usage(usage) if usage is not None else None)
