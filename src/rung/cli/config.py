@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 
-from rung.config import Settings, load
+from rung.config import Settings, load_here
 from rung.config.describe import keys as all_keys
+from rung.config.describe import markdown
 from rung.errors import ConfigError
 
 named_file = click.option(
@@ -30,7 +30,7 @@ def command() -> None:
 def check(path: Path | None, as_json: bool) -> None:
     """Say everything that is wrong (exit 2) or worth a look (exit 0)."""
     try:
-        settings = load(os.environ, path, cwd=Path.cwd())
+        settings = load_here(path)
     except ConfigError as error:
         if not as_json:
             raise
@@ -60,7 +60,7 @@ def _tell(settings: Settings) -> None:
 @as_json
 def show(path: Path | None, as_json: bool) -> None:
     """Print the settings in force, defaults included. Secrets are masked."""
-    shown = load(os.environ, path, cwd=Path.cwd()).shown()
+    shown = load_here(path).shown()
     if as_json:
         _print(shown)
         return
@@ -74,8 +74,12 @@ def show(path: Path | None, as_json: bool) -> None:
 
 @command.command()
 @as_json
-def keys(as_json: bool) -> None:
+@click.option("--markdown", "as_markdown", is_flag=True, help="As in docs/configuration.md.")
+def keys(as_json: bool, as_markdown: bool) -> None:
     """List every key of rung.toml with its default and meaning."""
+    if as_markdown:
+        click.echo(markdown(), nl=False)
+        return
     listed = list(all_keys())
     if as_json:
         _print([{"table": key.table, "key": key.name, "default": key.default, "doc": key.doc} for key in listed])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import click
 import orjson
 
 from rung.cli.config import as_json, named_file
-from rung.config import load
+from rung.config import load_here
 from rung.providers.prices import PICO_PER_TOKEN, STALE_DAYS, PriceBook
 
 COLUMNS = ("model", "input", "cached", "write", "output", "context", "changes")
@@ -24,7 +23,7 @@ COLUMNS = ("model", "input", "cached", "write", "output", "context", "changes")
 def command(path: Path | None, as_json: bool, provider: str) -> None:
     """Print prices in USD per 1,000,000 tokens as of now, of PROVIDER or of all."""
     now = datetime.now(UTC)
-    book = PriceBook.load(load(os.environ, path, cwd=Path.cwd()).prices)
+    book = PriceBook.load(load_here(path).prices)
     rows = [row(book, model, now) for model in book.model_ids(provider)]
     if not rows:
         raise click.UsageError(f'no prices for {provider!r}; add them to rung.toml: [prices."{provider}:MODEL"]')

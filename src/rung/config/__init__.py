@@ -1,6 +1,6 @@
 """Environment and `rung.toml` in, frozen `Settings` out. The only reader of both."""
 
-from rung.config.load import load
+from rung.config.load import load, load_here
 from rung.config.paths import Paths, paths
 from rung.config.secret import Secret
 from rung.config.sections import (
@@ -36,5 +36,6 @@ __all__ = [
     "Settings",
     "Watcher",
     "load",
+    "load_here",
     "paths",
 ]

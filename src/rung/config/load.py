@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -43,6 +44,11 @@ def load(environ: Mapping[str, str], path: Path | None = None, *, cwd: Path) -> 
     settings = _settle(options, problems)
     problems.settle()
     return settings
+
+
+def load_here(path: Path | None = None) -> Settings:
+    """`load` with this process's own environment and directory."""
+    return load(os.environ, path, cwd=Path.cwd())
 
 
 def _settle(options: Options, problems: Problems) -> Settings:

@@ -15,14 +15,17 @@ from rung.errors import ConfigError
 Stamp = tuple[str, int, int] | None
 """path, modification time in ns and size; None where there is no file"""
 
+NEVER: Stamp = ("", 0, 0)
+"""no file: what has been looked at before the first look"""
+
 
 class Watcher:
     """Looks at `rung.toml` every second and hands on new settings.
 
-    `changed` gets settings that passed every check, `refused` the error of those that did not (once per
-    change). Both are called on the event loop and should return soon. The environment is the one of the
-    start. A file that was in use and is gone is refused too: without it, keys that guard the gateway
-    would be gone.
+    `changed` gets settings that passed every check and are others than before, `refused` the error of those
+    that did not pass (once per change). Both are called on the event loop and should return soon. The
+    environment is the one of the start. A file that was in use and is gone is refused too: with it would go
+    the keys that guard the gateway.
     """
 
     def __init__(
@@ -42,7 +45,8 @@ class Watcher:
         self._cwd = cwd
         self._changed = changed
         self._refused = refused
-        self._used = self._seen = self._stamp()
+        # The first look reads the file again: it may have changed since it was loaded.
+        self._used = self._seen = NEVER
 
     async def run(self, every: float = 1.0) -> None:
         """Look every `every` seconds until cancelled."""
@@ -57,14 +61,17 @@ class Watcher:
         if not settled or stamp == self._used:
             return
         self._used = stamp
+        if stamp is None and self._path is None:
+            return
         try:
             fresh = await asyncio.to_thread(self._load, stamp)
         except ConfigError as error:
             self._refused(error)
             return
-        self.settings = fresh
         self._path = fresh.source
-        self._changed(fresh)
+        if fresh != self.settings:
+            self.settings = fresh
+            self._changed(fresh)
 
     def _load(self, stamp: Stamp) -> Settings:
         if stamp is None:
