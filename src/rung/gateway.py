@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,18 +26,22 @@ from rung import __version__, config
 from rung.answer import Answer, Usage
 from rung.call import new_request_id
 from rung.config import ProviderSettings, Settings
-from rung.errors import RungError
+from rung.errors import ModelFileError, RungError
 from rung.ladder.budget import RetryBudget
 from rung.ladder.climb import Climb, climb
 from rung.ladder.policy import NAMES, Lineup, dead_end, is_model, plan, unknown_model
 from rung.ladder.rung import Rung
 from rung.lines import CallLines
+from rung.local.engine import Engine
+from rung.local.fit import chosen_model
+from rung.local.hardware import look
 from rung.providers.openai_compatible import Endpoint, OpenAICompatible
 from rung.providers.prices import PriceBook
 from rung.record import line, row
 from rung.result import Result, ResultStream, make_call
 from rung.rungs.cloud import CloudRung
 from rung.rungs.exact import ExactRung
+from rung.rungs.local import LocalRung
 from rung.rungs.tool import ToolRung
 from rung.store.exact import ExactCache
 from rung.store.exact_disk import DiskCache
@@ -70,6 +75,7 @@ class Gateway:
         self._writer: Writer | None = None
         self._ledger: Ledger | None = None
         self._cache: ExactCache | None = None
+        self._engine: Engine | None = None
         self.lineup = Lineup()
 
     async def __aenter__(self) -> Self:
@@ -113,10 +119,13 @@ class Gateway:
             self._lines = CallLines(told.log.format)
             self._lines.start()
         self._tool = await asyncio.to_thread(ToolRung)  # reads its vocabulary
+        self._engine = await self._start_engine(told)
         await self.reload(told)
 
     async def aclose(self) -> None:
         """Stop the local model, close connections, write what is queued. Safe to call twice."""
+        if self._engine is not None:
+            await self._engine.stop()
         await self._client.aclose()
         if self._lines is not None:
             await asyncio.to_thread(self._lines.close)
@@ -127,8 +136,44 @@ class Gateway:
     async def reload(self, settings: Settings) -> None:
         """Take new settings: rungs are built anew, calls under way end on the old ones, stores stay."""
         prices = await asyncio.to_thread(PriceBook.load, settings.prices)
+        if settings.local != self.settings.local:
+            old, self._engine = self._engine, None
+            if old is not None:
+                await old.stop()
+            self._engine = await self._start_engine(settings)
         self.settings, self._prices = settings, prices
         self._wire()
+
+    async def _start_engine(self, settings: Settings) -> Engine | None:
+        """Begin to load the local model; None, and a line that says why, if there is none to load."""
+        told = settings.local
+        if not told.enabled:
+            return None
+        if find_spec("xllamacpp") is None:
+            log.info("no local rung: the engine is not installed; pip install 'rung[local]'")
+            return None
+        hardware = await asyncio.to_thread(look)
+        try:
+            chosen = await asyncio.to_thread(
+                chosen_model, told.model, settings.paths.models, hardware, context=told.context
+            )
+            if chosen is None:
+                log.info("no local rung: there is no model yet; rung models pull qwen2.5-coder:1.5b")
+                return None
+            engine = Engine(
+                chosen[1],
+                alias=chosen[0],
+                threads=told.threads or hardware.engine_threads,
+                context=told.context,
+                max_waiting=told.queue,
+                load_deadline=told.load_timeout,
+                on_change=_tell,
+            )
+            await engine.start()
+        except ModelFileError as error:
+            log.warning("no local rung: %s", error.message)
+            return None
+        return engine
 
     # ---- wiring ----
 
@@ -145,9 +190,14 @@ class Gateway:
                 cache_n=told.exact.cache_n,
             )
         ladder = told.ladder
+        local = None
+        if self._engine is not None:
+            alone = ladder.reference is None
+            local = LocalRung(self._engine, self._client, load_wait=told.deadlines.local_load, patient=alone)
         self.lineup = Lineup(
             tool=self._tool,
             exact=exact,
+            local=local,
             reference=self._cloud(ladder.reference),
             fast=self._cloud(ladder.fast),
             strong=self._cloud(ladder.strong),
@@ -221,7 +271,8 @@ class Gateway:
         call = record.call
         direct: Rung | None = None
         if call.model not in NAMES:
-            direct = self._cloud(call.model)
+            local = self.lineup.local
+            direct = local if local is not None and call.model == local.model else self._cloud(call.model)
             if direct is None:
                 raise unknown_model(call.model, [told["id"] for told in self.models()])
         rungs = plan(call, self.lineup, direct)
@@ -249,6 +300,8 @@ class Gateway:
     def models(self) -> list[dict[str, Any]]:
         """Every name a client may send, in the shape of OpenAI's model list."""
         names = [name for name in NAMES if name == "auto" or getattr(self.lineup, name) is not None]
+        if self.lineup.local is not None:
+            names.append(self.lineup.local.model)
         for name, provider in self.settings.providers.items():
             own = (provider.models.fast, provider.models.strong)
             names += [f"{name}:{model}" for model in own if model] + self._prices.model_ids(name)
@@ -267,12 +320,19 @@ class Gateway:
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
         """-> (HTTP status, what can be asked): 200 once some model can answer."""
+        engine = self._engine
+        local = engine.state if engine is not None else "none"
         clouds = self._cloud_names()
-        return (200 if clouds else 503), {"status": "ready" if clouds else "nothing_to_ask", "clouds": clouds}
+        status = "ready" if clouds or local == "ready" else "loading" if local == "loading" else "nothing_to_ask"
+        told = {"status": status, "clouds": clouds, "local": local}
+        if engine is not None:
+            told |= {"local_model": engine.alias, "local_detail": engine.detail}
+        return (200 if status == "ready" else 503), told
 
     def summary(self) -> str:
         """Who can answer, in a few words."""
-        return ", ".join(["tools", "exact cache", *self._cloud_names()])
+        local = [self.lineup.local.model] if self.lineup.local is not None else []
+        return ", ".join(["tools", "exact cache", *self._cloud_names(), *local])
 
     def _cloud_names(self) -> list[str]:
         asked = (self.lineup.reference, *self.lineup.clouds, *self.lineup.hosts)
@@ -308,3 +368,8 @@ class Gateway:
     def stream(self, messages: list[dict[str, Any]], *, model: str = "auto", **told: Any) -> ResultStream:
         """The same, as it comes: ``async for text in gateway.stream(...)``."""
         return ResultStream(self, Climb(make_call(messages, model, told, stream=True, request_id=new_request_id())))
+
+
+def _tell(state: str, detail: str) -> None:
+    """The local model's ups and downs, in the log."""
+    log.info("local model: %s%s", state, f" ({detail})" if detail else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 import orjson
@@ -113,14 +113,18 @@ class ResultStream(_Told):
         super().__init__(record)
         self._gateway = gateway
 
-    async def __aiter__(self) -> AsyncIterator[str]:
+    def __aiter__(self) -> AsyncGenerator[str, None]:
+        return self.pieces()
+
+    async def pieces(self) -> AsyncGenerator[str, None]:
+        """The text as it comes."""
         async for chunk in self.chunks():
             for choice in chunk["choices"]:
                 text = choice["delta"].get("content")
                 if text and choice.get("index", 0) == 0:
                     yield text
 
-    async def chunks(self) -> AsyncIterator[dict[str, Any]]:
+    async def chunks(self) -> AsyncGenerator[dict[str, Any], None]:
         """Every ``chat.completion.chunk`` as a dict. Raises a RungError if the answer breaks off."""
         record = self._record
         error: BaseException | None = None

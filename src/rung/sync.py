@@ -38,11 +38,11 @@ class SyncGateway:
 
     def stream(self, messages: list[dict[str, Any]], *, model: str = "auto", **told: Any) -> Iterator[str]:
         """See `Gateway.stream`: the text as it comes. Closing the iterator early cancels the call."""
-        pieces = aiter(self._gateway.stream(messages, model=model, **told))
+        pieces = self._gateway.stream(messages, model=model, **told).pieces()
         try:
             while True:
                 try:
-                    yield self._wait(anext(pieces))
+                    yield self._wait(pieces.__anext__())
                 except StopAsyncIteration:
                     return
         finally:

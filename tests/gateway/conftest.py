@@ -34,8 +34,7 @@ def serving(settings):
         async with ScriptedUpstream(*script) as upstream:
             text = f'{toml}\n[providers.mock]\nbase_url = "{upstream.base_url}"\n{provider}'
             told = await asyncio.to_thread(settings, "[local]\nenabled = false\n" + text, **(environ or {}))
-            async with Gateway(told) as gateway:
-                async with running(App(gateway), **edge) as url:
-                    yield SimpleNamespace(url=url, upstream=upstream, gateway=gateway)
+            async with Gateway(told) as gateway, running(App(gateway), **edge) as url:
+                yield SimpleNamespace(url=url, upstream=upstream, gateway=gateway)
 
     return serve

@@ -37,7 +37,9 @@ async def test_a_whole_answer_passes_unchanged_with_what_happened_in_headers(ser
 
 async def test_the_upstream_gets_the_same_bytes_but_for_the_model(serving):
     async with serving(completion_reply("ok")) as there:
-        body = b'{ "unknown" : [1.50, {"b":1,"a":2}],\n"model":"mock:big" , "messages":[{"role":"user","content":"\\u00e9"}] }'
+        body = b'{ "unknown" : [1.50, {"b":1,"a":2}],\n"model":"mock:big" , "messages":[%b] }' % (
+            b'{"role":"user","content":"\\u00e9"}'
+        )
         status, _, _ = await post(there, body)
         assert status == 200
         got = there.upstream.received[0]
@@ -340,7 +342,9 @@ def dechunk(body):
 
 
 async def post(there, body, path="/v1/chat/completions", **headers):
-    return await exchange(there, request(body, path, **{name.replace("_", "-"): value for name, value in headers.items()}))
+    return await exchange(
+        there, request(body, path, **{name.replace("_", "-"): value for name, value in headers.items()})
+    )
 
 
 async def get(there, path):

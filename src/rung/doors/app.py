@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 
 from rung.doors import openai
-from rung.doors.openai import Message, Send, send_whole
+from rung.doors.exchange import Receive, Scope, Send
+from rung.doors.openai import send_whole
 from rung.doors.reply import JSON, error_headers
 from rung.doors.request import Guard, Headers, chat_call, check_json
 from rung.errors import InvalidRequestError, RequestTooLargeError, RungError
 from rung.gateway import Gateway
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 
 log = logging.getLogger("rung")
 
@@ -72,7 +69,9 @@ class App:
             raw = await read_body(receive, settings.server.body_limit)
             private = private or settings.privacy.all_private
             call = chat_call(headers, raw, tenant, private=private, door="openai")
-            await openai.chat(self.gateway, call, send, heartbeat=settings.server.heartbeat, state=scope.get("state", {}))
+            await openai.chat(
+                self.gateway, call, send, heartbeat=settings.server.heartbeat, state=scope.get("state", {})
+            )
             return
         status, body = self._other(method, path, headers)
         await send_whole(send, status, [JSON], orjson.dumps(body))

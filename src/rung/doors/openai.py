@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from rung.call import Call
 from rung.completion import DONE
+from rung.doors.exchange import Send
 from rung.doors.reply import (
     JSON,
     NO_STORE,
@@ -30,9 +31,6 @@ from rung.doors.reply import (
 from rung.errors import RungError, ServerFault
 from rung.gateway import Gateway
 from rung.ladder.climb import Climb
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 
 KEEP_ALIVE = b": keep-alive\n\n"
 
@@ -74,9 +72,7 @@ async def chat(gateway: Gateway, call: Call, send: Send, *, heartbeat: float, st
 class _Stream:
     """One streamed call: climb, then relay; keep-alives while nothing comes; an explicit end."""
 
-    def __init__(
-        self, gateway: Gateway, call: Call, send: Send, heartbeat: float, state: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, gateway: Gateway, call: Call, send: Send, heartbeat: float, state: Mapping[str, Any]) -> None:
         self._gateway = gateway
         self._record = Climb(call)
         self._send = send
