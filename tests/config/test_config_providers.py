@@ -32,7 +32,7 @@ def test_keys_switch_rows_on(tmp_path: Path) -> None:
 def test_a_provider_without_adapter_is_told_and_left_out(tmp_path: Path, variable: str, name: str) -> None:
     found = settings(tmp_path, environ={variable: "k", **GROQ})
     assert list(found.providers) == ["groq"]
-    assert found.warnings == (f"{variable} is set, but this release cannot speak to {name} yet; it is left out",)
+    assert found.warnings == (f"{name} ({variable}) is left out: this release cannot speak to it yet",)
 
 
 def test_a_row_can_be_changed_and_switched_off(tmp_path: Path) -> None:
@@ -123,6 +123,10 @@ def test_a_key_in_the_file_works_and_is_told(tmp_path: Path) -> None:
             "3: two providers are called 'x'",
         ),
         ("[providers.groq]\nkey = 'a'\nkey_env = 'B'", "2: [providers.groq] has both key and key_env; keep key_env"),
+        (
+            "[providers.groq]\nkey_env = 'gsk_a'",
+            "2: [providers.groq] key_env must be the NAME of a variable, in capitals",
+        ),
         (
             "[providers.x]\nbase_url = 'http://127.0.0.1/v1'\n[providers.x.headers]\nHost = 'a'",
             "4: header 'Host' cannot be set here; remove it",

@@ -48,6 +48,10 @@ def test_it_works_with_nothing(tmp_path: Path) -> None:
         ("[server]\nallowed_hosts = 1", "rung.toml:2: server.allowed_hosts must be a list, not a number"),
         ("[server]\nallowed_hosts = ['a', 2]", "rung.toml:2: server.allowed_hosts must be a text in quotes, not a num"),
         ("[server]\nallowed_origins = ['a']", "rung.toml:2: an origin is written https://name or https://name:port"),
+        (
+            "[server]\nallowed_hosts = ['::1',\n'a:80']",
+            "rung.toml:3: 'a:80' must be a name only, without scheme or port",
+        ),
         ("[exact]\nttl = '2 weeks'", 'rung.toml:2: exact.ttl cannot be read; write a number, or a text such as "10s" '),
         ("[exact]\nttl = 1979-05-27", 'rung.toml:2: exact.ttl must be a number, or a text such as "10s" or "24h", n'),
         ("[exact]\nttl = nan", "rung.toml:2: exact.ttl must be a number"),
@@ -215,6 +219,7 @@ headers = { x-token = "sekrit-4" }
         "[providers.x]\nkey = 'sekrit a'\nbase_url='http://127.0.0.1/v1'",
         "[providers.x]\nkey = ['sekrit']\nbase_url='http://127.0.0.1/v1'",
         "[providers.x]\nbase_url = 'http://me:sekrit@host/v1'",
+        "[providers.x]\nbase_url = 'https://a/v1'\nkey_env = 'gsk_sekrit'",
         "[server]\nkeys = 'sekrit'",
         "[server]\nkeys = [['sekrit']]",
         "[privacy]\nkeys = ['sekrit a']",

@@ -115,6 +115,9 @@ def _server(server: Server, environ: Mapping[str, str], problems: Problems, warn
             good = False
         if not good:
             problems.at(("server", "allowed_origins", index), "an origin is written https://name or https://name:port")
+    for index, name in enumerate(server.allowed_hosts):
+        if "/" in name or (name.count(":") == 1 and name.rpartition(":")[2].isdigit()):
+            problems.at(("server", "allowed_hosts", index), f"{name!r} must be a name only, without scheme or port")
     here = server.host == "localhost" or loopback(server.host)
     if not here and not keys and not server.allow_open:
         problems.at(

@@ -20,6 +20,7 @@ RESERVED = ("auto", "cloud", "exact", "fast", "local", "rung", "semantic", "stro
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _OURS = ("authorization", "host", "content-length", "content-type", "transfer-encoding", "connection")
 
 
@@ -69,15 +70,15 @@ def _provider(
     if options is not None and not options.enabled:
         return None
     said = options or ProviderOptions()
+    _check(name, said, problems)
     host = environ.get(row.host_env, "").strip() if row and row.host_env else ""
     variable = said.key_env or (row.key_env if row else None)
     key = said.key or _key(variable, environ, problems)
     if options is None and not (host or (key and row and not row.host_env)):
         return None
     if row and not row.available:
-        warnings.append(f"{row.key_env or name} is set, but this release cannot speak to {name} yet; it is left out")
+        warnings.append(f"{name} ({row.key_env}) is left out: this release cannot speak to it yet")
         return None
-    _check(name, said, problems)
     # A row's own server wants a key; one the user named may not (a simulator, a proxy with its own key).
     needs_key = bool(said.key_env) or bool(row and row.key_required and said.base_url is None)
     if key is None and needs_key:
@@ -121,6 +122,9 @@ def _key(variable: str | None, environ: Mapping[str, str], problems: Problems) -
 
 def _check(name: str, said: ProviderOptions, problems: Problems) -> None:
     path: Path = ("providers", name)
+    if said.key_env is not None and not _VARIABLE.fullmatch(said.key_env):
+        # Perhaps it is the key itself, so it is not repeated.
+        problems.at((*path, "key_env"), f"[providers.{name}] key_env must be the NAME of a variable, in capitals")
     if said.key is not None and said.key_env is not None:
         problems.at((*path, "key"), f"[providers.{name}] has both key and key_env; keep key_env")
     for header in said.headers:
