@@ -102,6 +102,7 @@ def open_reader(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
         )
         try:
             _check_version(db, path, migrations)
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except BaseException:
             db.close()
             raise
@@ -133,23 +134,20 @@ def move_aside(path: Path) -> Path | None:
 def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
-        db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only takes effect before the first table
+        version = _version(db)
+        if version > len(migrations):
+            raise _newer(path, version, migrations)
+        if version == 0:
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only takes effect before the first table
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-        _migrate(db, path, migrations)
-        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        for step in range(version, len(migrations)):
+            db.executescript(f"BEGIN IMMEDIATE;\n{migrations[step]}\nPRAGMA user_version = {step + 1};\nCOMMIT;")
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # reads the schema, where rubbish shows
     except BaseException:
         db.close()
         raise
     return db
-
-
-def _migrate(db: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
-    version = _version(db)
-    if version > len(migrations):
-        raise _newer(path, version, migrations)
-    for step in range(version, len(migrations)):
-        db.executescript(f"BEGIN IMMEDIATE;\n{migrations[step]}\nPRAGMA user_version = {step + 1};\nCOMMIT;")
 
 
 def _check_version(db: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
