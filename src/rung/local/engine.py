@@ -125,6 +125,16 @@ class Engine:
             pass
         return self.state == "ready"
 
+    async def lost(self, origin: Origin | None, seconds: float) -> bool:
+        """Wait up to `seconds` for the news that the child behind `origin` is gone; is it?"""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.origin is not None and self.origin == origin:
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def acquire(self, seconds: float) -> bool:
         """Take a slot, waiting for one up to `seconds`. False if none came free or too many wait already.
 
@@ -194,15 +204,16 @@ class Engine:
         log = asyncio.create_task(self._keep_log(child.stderr))
         self.pid = child.pid
         try:
-            error = await self._load(child, told)
-            if error is not None:
-                return error, True, 0.0
+            complaint = await self._load(child, told)
+            if complaint is not None:
+                return complaint, True, 0.0
             self.api_key = api_key
             since = time.monotonic()
             self._become("ready", "")
             code = await child.wait()
             lived = time.monotonic() - since
             why = f"the engine crashed ({_ending(code)})"
+            self.origin = None
             self._become("restarting", why)
             return why, False, lived
         except (TimeoutError, EOFError, OSError, ValueError):

@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+from importlib import import_module
 from typing import Any, BinaryIO
 
 _PR_SET_PDEATHSIG = 1
@@ -71,7 +72,7 @@ def _leave_at_end_of(descriptor: int) -> None:
 def _serve(told: dict[str, Any]) -> Any:
     """Start llama.cpp's server inside this process; returns when the model is loaded."""
     # here and not above: it is an extra, 100 MB, and its absence must be told through the pipe
-    import xllamacpp  # noqa: PLC0415
+    xllamacpp: Any = import_module("xllamacpp")
 
     params = xllamacpp.CommonParams()
     params.model.path = told["model"]

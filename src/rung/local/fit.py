@@ -1,0 +1,76 @@
+"""How much memory a model needs here, and which one to take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from rung.errors import ModelFileError
+from rung.local.catalogue import Row, installed, row, rows
+from rung.local.hardware import Hardware
+
+MiB = 1024 * 1024
+
+OVERHEAD = 90 * MiB
+"""interpreter, llama.cpp and its compute buffers; measured 88-97 MiB with three models (docs of issue 2)"""
+
+MARGIN = 512 * MiB
+"""left to everything else on the machine"""
+
+
+class Shape(Protocol):
+    """What the formula needs: a catalogue row or a GGUF header gives it."""
+
+    @property
+    def layers(self) -> int: ...
+    @property
+    def kv_heads(self) -> int: ...
+    @property
+    def head_dim(self) -> int: ...
+    @property
+    def q4_k_bytes(self) -> int: ...
+
+
+def ram_needed(file_bytes: int, shape: Shape, *, context: int, slots: int = 1) -> int:
+    """Bytes of memory the engine takes, all of it touched: file + KV cache + repacked weights + overhead.
+
+    KV cache: keys and values (2) x layers x KV heads x head width x context x slots x 2 bytes (f16).
+    llama.cpp copies Q4_K weights into a layout its CPU kernels like, beside the mapped file.
+    """
+    kv = 2 * shape.layers * shape.kv_heads * shape.head_dim * context * slots * 2
+    return file_bytes + kv + shape.q4_k_bytes + OVERHEAD
+
+
+def fits(model: Row, hardware: Hardware, *, context: int) -> bool:
+    """Is there memory for it and `MARGIN` besides?"""
+    return ram_needed(model.bytes, model, context=context) + MARGIN <= hardware.usable_ram
+
+
+def default_model(hardware: Hardware, *, context: int) -> Row | None:
+    """The most capable model worth serving that fits, or None."""
+    return next((one for one in rows() if one.default and fits(one, hardware, context=context)), None)
+
+
+def chosen_model(said: str, models_dir: Path, hardware: Hardware, *, context: int) -> tuple[str, Path] | None:
+    """The (name, file) to serve. `said`: ``auto``, a catalogue name, or the path of a GGUF file.
+
+    ``auto`` is the most capable installed model that fits, None if there is none. Raises ModelFileError for
+    a named model that is not here or does not fit.
+    """
+    if said == "auto":
+        here = (one for one in installed(models_dir) if one.default and fits(one, hardware, context=context))
+        best = next(here, None)
+        return None if best is None else (best.alias, models_dir / best.file)
+    if said.lower().endswith(".gguf"):
+        path = Path(said).expanduser()
+        return path.stem.lower(), path
+    named = row(said)
+    if named not in installed(models_dir):
+        raise ModelFileError(f"the model {named.name} is not here; get it with: rung models pull {named.name}")
+    if not fits(named, hardware, context=context):
+        need = ram_needed(named.bytes, named, context=context)
+        raise ModelFileError(
+            f"{named.name} needs {need / MiB:.0f} MiB of memory and {MARGIN / MiB:.0f} to spare, "
+            f"{hardware.usable_ram / MiB:.0f} are free; free some, or choose a smaller model or context"
+        )
+    return named.alias, models_dir / named.file

@@ -1,0 +1,112 @@
+"""What this process may use: cores and memory within affinity and cgroup limits, and disk space."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+_UNLIMITED = 1 << 60
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Sizes in bytes. `ram_free` counts what the kernel could free at once; None where it cannot be read."""
+
+    cores: int
+    ram_total: int | None
+    ram_free: int | None
+
+    @property
+    def usable_ram(self) -> int:
+        """Free memory, or half of all where only that is known, or 0."""
+        if self.ram_free is not None:
+            return self.ram_free
+        return (self.ram_total or 0) // 2
+
+    @property
+    def engine_threads(self) -> int:
+        """One core stays free: llama.cpp's threads spin, and sharing their cores costs far more than one."""
+        return max(1, self.cores - 1)
+
+
+def look(*, proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> Hardware:
+    """Read this machine. Reads small files; call it off the event loop."""
+    groups = _groups(proc, cgroup)
+    total, free = _memory(proc)
+    for group in groups:
+        limit, used = _cgroup_memory(group)
+        if limit is not None:
+            total = min(total, limit) if total is not None else limit
+            left = max(0, limit - used)
+            free = min(free, left) if free is not None else left
+    return Hardware(_cores(groups), total, free)
+
+
+def disk_free(path: Path) -> int:
+    """Free bytes where `path` is or would be made."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _cores(groups: list[Path]) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for group in groups:
+        quota, _, period = _text(group / "cpu.max").partition(" ")  # cgroup v2
+        if not quota:
+            quota, period = _text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us")
+        if quota.isdigit() and period.isdigit() and int(period):
+            cores = min(cores, max(1, ceil(int(quota) / int(period))))
+    return cores
+
+
+def _memory(proc: Path) -> tuple[int | None, int | None]:
+    facts = dict(re.findall(r"^(MemTotal|MemAvailable): +(\d+) kB", _text(proc / "meminfo"), re.MULTILINE))
+    if "MemTotal" in facts:
+        available = facts.get("MemAvailable")
+        return int(facts["MemTotal"]) * 1024, int(available) * 1024 if available else None
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
+    except (AttributeError, ValueError, OSError):
+        return None, None
+
+
+def _groups(proc: Path, cgroup: Path) -> list[Path]:
+    """This process's cgroup folders and their parents: each of them may hold a limit."""
+    found: list[Path] = []
+    for line in _text(proc / "self" / "cgroup").splitlines():
+        _, names, name = line.split(":", 2)
+        for controller in ("",) if not names else (one for one in names.split(",") if one in ("memory", "cpu")):
+            root = cgroup / controller
+            folder = root / name.lstrip("/")
+            while folder != root and folder.is_relative_to(root):
+                found.append(folder)
+                folder = folder.parent
+            found.append(root)
+    return found
+
+
+def _cgroup_memory(group: Path) -> tuple[int | None, int]:
+    """-> (limit, bytes used that cannot simply be dropped). Version 2, else version 1."""
+    for limit_file, used_file, cache_key in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        limit = _text(group / limit_file)
+        if limit.isdigit() and int(limit) < _UNLIMITED:
+            used = _text(group / used_file)
+            cache = re.search(rf"^{cache_key} (\d+)$", _text(group / "memory.stat"), re.MULTILINE)
+            return int(limit), max(0, int(used or 0) - (int(cache[1]) if cache else 0))
+    return None, 0
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
