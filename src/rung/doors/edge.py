@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
@@ -52,13 +53,12 @@ class ServerState:
         self.draining = False
         self.shared: dict[str, Any] = {"draining": False}
         self.emptied = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
         self._date = b""
         self._date_until = 0.0
 
     def date(self) -> bytes:
         """The ``date`` header line, made anew once a second."""
-        now = self._loop.time()
+        now = time.monotonic()
         if now >= self._date_until:
             self._date = b"date: " + formatdate(usegmt=True).encode("ascii") + b"\r\n"
             self._date_until = now + 1.0

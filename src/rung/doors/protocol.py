@@ -130,7 +130,7 @@ class EdgeProtocol(asyncio.Protocol):
         self.write_paused.set()
         self.write_paused = None
         if self._exchange is None or self._exchange.complete:
-            self._advance()
+            self._loop.call_soon(self._advance)  # asyncio's transport must not be closed from in here
         elif self._half_closed and not self._exchange.started:
             self._probe()
         elif not self._closing:
