@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "rung"
@@ -29,7 +30,7 @@ def parsed() -> dict[str, ast.Module]:
     return {path.relative_to(SRC).as_posix(): ast.parse(path.read_text()) for path in sorted(SRC.rglob("*.py"))}
 
 
-def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
+def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, Any]]:
     """(path, node) of every node of these kinds in the package."""
     for path, tree in parsed().items():
         for node in ast.walk(tree):

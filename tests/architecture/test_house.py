@@ -51,8 +51,7 @@ def test_only_config_and_cli_read_the_environment() -> None:
     found = [
         f"{path}:{node.lineno}"
         for path, node in nodes(ast.Attribute)
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
+        if isinstance(node.value, ast.Name)
         and (node.value.id, node.attr) in {("os", "environ"), ("os", "getenv"), ("os", "environb")}
         and not path.startswith(READS_ENVIRONMENT)
     ]
@@ -94,7 +93,7 @@ def test_one_room_talks_to_the_outside() -> None:
 
 
 def test_every_except_names_what_it_catches() -> None:
-    found = [f"{p}:{n.lineno}" for p, n in nodes(ast.ExceptHandler) if isinstance(n, ast.ExceptHandler) and not n.type]
+    found = [f"{p}:{n.lineno}" for p, n in nodes(ast.ExceptHandler) if not n.type]
     assert found == []
 
 

@@ -13,15 +13,23 @@ from rung import errors, rungs
 
 PUBLIC = [
     "Answer",
+    "Attempt",
     "Call",
     "Declined",
+    "Event",
+    "Evidence",
     "Gateway",
+    "LadderExhausted",
+    "PrivacyError",
+    "Result",
+    "ResultStream",
     "RungError",
     "Settings",
     "SyncGateway",
     "Usage",
-    "__version__",
     "errors",
+    "testing",
+    "tools",
 ]
 
 WORDS = {
@@ -75,15 +83,20 @@ def test_the_drawn_statuses_are_the_real_ones() -> None:
 
 
 def codes() -> set[str]:
-    """Every error code of the tree, and every one that is given instead where an error is made.
+    """Every error code of the tree, and every one given instead to an error or to a function that returns one.
 
     A code built by an f-string is a pattern: ``not_\\w+``.
     """
     given = {cls.code for cls in ERRORS.values()}
+    makers = {node.name for _, node in nodes(ast.FunctionDef) if named(node.returns) in ERRORS}
     for _, node in nodes(ast.Call):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
+        if named(node.func) in {*ERRORS, *makers}:
             given |= {code(k.value) for k in node.keywords if k.arg == "code"} - {""}
     return given
+
+
+def named(node: ast.AST | None) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def code(value: ast.expr) -> str:
