@@ -52,6 +52,8 @@ def test_it_works_with_nothing(tmp_path: Path) -> None:
             "[server]\nallowed_hosts = ['::1',\n'a:80']",
             "rung.toml:3: 'a:80' must be a name only, without scheme or port",
         ),
+        ("[server]\nallowed_hosts = ['*']", "rung.toml:2: '*' must be a name only, without scheme or port"),
+        ("[server]\nallowed_origins = ['https://a/b']", "rung.toml:2: an origin is written https://name or https"),
         ("[exact]\nttl = '2 weeks'", 'rung.toml:2: exact.ttl cannot be read; write a number, or a text such as "10s" '),
         ("[exact]\nttl = 1979-05-27", 'rung.toml:2: exact.ttl must be a number, or a text such as "10s" or "24h", n'),
         ("[exact]\nttl = nan", "rung.toml:2: exact.ttl must be a number"),
@@ -156,6 +158,11 @@ def test_a_reachable_address_without_a_name_for_it_is_told(tmp_path: Path) -> No
     assert any("allowed_hosts" in warning for warning in found.warnings)
     text = "[server]\nhost = '192.0.2.1'\nallowed_hosts = ['box']\n"
     assert settings(tmp_path, text, {"RUNG_KEYS": "a"}).warnings == ()
+
+
+def test_origins_become_what_browsers_send(tmp_path: Path) -> None:
+    text = "[server]\nallowed_origins = ['https://Page.example.com/', 'http://localhost:3000']\n"
+    assert settings(tmp_path, text).server.allowed_origins == ("https://page.example.com", "http://localhost:3000")
 
 
 def test_keys_of_the_file_and_the_environment_add_up(tmp_path: Path) -> None:

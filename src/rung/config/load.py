@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -29,6 +30,9 @@ from rung.config.sections import (
 )
 from rung.config.settings import Proxies, Settings, version
 from rung.providers.prices import PriceBook
+
+_HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*")
+"""a name, an IPv4 or an IPv6 address without brackets"""
 
 
 def load(environ: Mapping[str, str], path: Path | None = None, *, cwd: Path) -> Settings:
@@ -108,15 +112,8 @@ def _server(server: Server, environ: Mapping[str, str], problems: Problems, warn
                 keys.append(secret(text.strip()))
         except Wrong as wrong:
             problems.environment("RUNG_KEYS", str(wrong))
-    for index, origin in enumerate(server.allowed_origins):
-        try:
-            good = http_url(origin).path == ""
-        except Wrong:
-            good = False
-        if not good:
-            problems.at(("server", "allowed_origins", index), "an origin is written https://name or https://name:port")
     for index, name in enumerate(server.allowed_hosts):
-        if "/" in name or (name.count(":") == 1 and name.rpartition(":")[2].isdigit()):
+        if not _HOST.fullmatch(name):
             problems.at(("server", "allowed_hosts", index), f"{name!r} must be a name only, without scheme or port")
     here = server.host == "localhost" or loopback(server.host)
     if not here and not keys and not server.allow_open:
@@ -130,7 +127,22 @@ def _server(server: Server, environ: Mapping[str, str], problems: Problems, warn
             f"server.host = {server.host!r}, but server.allowed_hosts lists only names of this machine: "
             "others get 403 until the name they call it by is added"
         )
-    return replace(server, keys=tuple(dict.fromkeys(keys)))
+    return replace(server, keys=tuple(dict.fromkeys(keys)), allowed_origins=_origins(server, problems))
+
+
+def _origins(server: Server, problems: Problems) -> tuple[str, ...]:
+    """As browsers write them: scheme, name and port, nothing after."""
+    origins = []
+    for index, text in enumerate(server.allowed_origins):
+        try:
+            url = http_url(text)
+            if url.path:
+                raise Wrong("has a path")
+            origins.append(url.geturl().lower())
+        except Wrong:
+            path = ("server", "allowed_origins", index)
+            problems.at(path, "an origin is written https://name or https://name:port")
+    return tuple(origins)
 
 
 def _ledger(ledger: Ledger, home: Paths, source: Path | None) -> Ledger:

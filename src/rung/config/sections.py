@@ -60,7 +60,7 @@ class Server:
     host: str = setting("127.0.0.1", "address to listen on; one that others can reach needs `keys`")
     port: int = setting(7864, "port; 0 takes a free one", low=0, high=65535)
     allowed_hosts: tuple[str, ...] = setting(
-        ("localhost", "127.0.0.1", "::1"), "names a client may call this server by (`Host`), without port; `*` is any"
+        ("localhost", "127.0.0.1", "::1"), "names clients may call this server by (`Host`), without port"
     )
     allowed_origins: tuple[str, ...] = setting((), "web pages (`https://name`) that may call; none by default")
     keys: tuple[Secret, ...] = setting(
