@@ -89,7 +89,7 @@ class DiskCache:
                 return _read(db, oldest, max_bytes)
             finally:
                 db.close()
-        except (sqlite3.Error, OSError, StoreError) as error:
+        except (sqlite3.Error, OSError, StoreError, msgspec.MsgspecError) as error:
             log.warning("%s cannot be read (%s); starting with an empty cache", self.label, error)
             return []
 
@@ -118,7 +118,7 @@ class DiskCache:
             """,
             (self._max_bytes,),
         )
-        db.execute("PRAGMA incremental_vacuum").fetchall()
+        db.executescript("PRAGMA incremental_vacuum;")  # `execute` would free one page only
 
 
 def _parameters(key: Any, entry: Stored | None) -> tuple[Any, ...]:

@@ -137,7 +137,7 @@ class Ledger:
             doomed = min(max(int(count * share), 1), TIDY_ROWS)
             if db.execute(_DELETE_OLDEST, (doomed,)).rowcount <= 0:
                 break
-        db.execute("PRAGMA incremental_vacuum").fetchall()
+        db.executescript("PRAGMA incremental_vacuum;")  # `execute` would free one page only
 
 
 _DELETE_OLD = "DELETE FROM climbs WHERE id IN (SELECT id FROM climbs WHERE started_at < ? LIMIT ?)"

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from rung.errors import StoreError
@@ -173,7 +174,7 @@ class Writer:
     def __init__(self) -> None:
         self.asleep = False
         self._channels: list[Channel] = []
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()  # its put takes no lock that could make the loop wait
         self._hurry = threading.Event()
         self._stopping = False
         self._rounds = 0
@@ -188,7 +189,7 @@ class Writer:
         return channel
 
     def wake(self) -> None:
-        self._wake.set()
+        self._wake.put(None)
 
     def flush(self, timeout: float) -> bool:
         """Block until everything queued before this call is on disk, or `timeout` seconds; True if it is."""
@@ -236,6 +237,10 @@ class Writer:
         # `put` appends before it looks at `asleep`, and we set `asleep` before we look: no row is missed
         if not any(channel.waiting(now) for channel in held) and not self._stopping:
             next_try = min((channel.retry_at for channel in held), default=None)
-            self._wake.wait(None if next_try is None else max(next_try - now, 0.0))
+            try:
+                self._wake.get(timeout=None if next_try is None else max(next_try - now, 0.0))
+            except Empty:
+                pass
         self.asleep = False
-        self._wake.clear()
+        while not self._wake.empty():
+            self._wake.get_nowait()
