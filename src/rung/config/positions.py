@@ -77,7 +77,7 @@ class _Scan:
         return found.group()
 
     def _note(self, path: Path, offset: int) -> None:
-        self.lines.setdefault(path, bisect_right(self.ends, offset - 1) + 1)
+        self.lines.setdefault(path, bisect_right(self.ends, offset) + 1)
 
     def _keys(self) -> list[tuple[str, int]]:
         """The parts of a dotted key, each with its offset."""
