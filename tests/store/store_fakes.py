@@ -1,6 +1,8 @@
 """What the store's tests share: a clock that is set by hand, entries, rows, a sink that fails when told."""
 
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from rung.store.ledger import ClimbRow
@@ -52,3 +54,11 @@ class FakeSink:
 
     def close(self) -> None:
         self.closed += 1
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for another thread to make `condition` true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
