@@ -1,7 +1,9 @@
 """A gateway on a loopback port in front of a scripted upstream."""
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,15 @@ from rung.doors.app import App
 from rung.doors.server import running
 from rung.gateway import Gateway
 from rung.testing import ScriptedUpstream
+
+MODELS = os.environ.get("RUNG_TEST_MODELS")
+
+
+@pytest.fixture(scope="session")
+def engine_model():
+    """A small GGUF file to serve, or None where there is none (RUNG_TEST_MODELS names the folder)."""
+    found = sorted(Path(MODELS).glob("smollm2*.gguf")) if MODELS else []
+    return found[0] if found else None
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 
 from rung.call import MODES, Call
 from rung.errors import InvalidRequestError, LadderExhausted, ModelNotFoundError, PrivacyError, RungError
+from rung.ladder.privacy import check_nothing_remote
 from rung.ladder.rung import Rung
 
 NAMES = ("auto", "local", "fast", "strong")
@@ -55,6 +56,8 @@ def plan(call: Call, lineup: Lineup, direct: Rung | None = None) -> tuple[Rung, 
     """
     if call.mode not in MODES:
         raise InvalidRequestError(f"unknown mode {call.mode!r}; one of {', '.join(MODES)}", param="x-rung-mode")
+    if call.private:
+        check_nothing_remote(call)
     rungs: tuple[Rung | None, ...]
     if direct is not None:
         if call.mode == "local" and not direct.stays_here:

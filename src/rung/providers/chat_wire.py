@@ -229,4 +229,9 @@ def fault_from(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes,
         return ServerFault(told, provider=name, retry_after=retry_after(headers))
     if 300 <= status < 400:
         return BadAnswerFault(f"{told}: redirects are not followed; set base_url to where it points", provider=name)
-    return RejectedFault(told, provider=name, status=status if status in (400, 413, 422) else 400, code=code or None)
+    return RejectedFault(told, provider=name, status=status if status in (400, 413, 422) else 400, code=_word(code))
+
+
+def _word(code: str) -> str | None:
+    """A provider's error code, if it is a word: llama-server repeats the status there."""
+    return None if not code or code.isdigit() else code
