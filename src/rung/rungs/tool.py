@@ -18,7 +18,6 @@ from rung import completion
 from rung.answer import Answer, Declined, Event, Evidence, Usage
 from rung.call import Call
 from rung.tools import (
-    INLINE_CHARS,
     TOOLS,
     CannotAnswer,
     Intent,
@@ -86,7 +85,7 @@ class ToolRung:
 
     async def _work(self, call: Call, task: Intent) -> Result:
         tool = TOOLS.get((task.language, task.action))
-        if tool is not None and not tool.heavy and len(task.text) + len(task.options.schema) <= INLINE_CHARS:
+        if tool is None or len(task.text) + len(task.options.schema) <= tool.inline:
             return run(task.language, task.action, task.text, task.options)
         if self._busy >= MAX_WORKERS:
             raise CannotAnswer("every worker is busy")

@@ -10,12 +10,11 @@
 
 from rung.tools.answer import Want, render
 from rung.tools.intent import Intent, NotATask
-from rung.tools.registry import INLINE_CHARS, ROWS, TOOLS, Tool, run
+from rung.tools.registry import ROWS, TOOLS, Tool, run
 from rung.tools.resolve import understand
 from rung.tools.result import CannotAnswer, Finding, Options, Result, TooBig
 
 __all__ = [
-    "INLINE_CHARS",
     "ROWS",
     "TOOLS",
     "CannotAnswer",

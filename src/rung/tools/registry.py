@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rung.tools import json_
+from rung.tools import json_, python, repair, schema, sql, toml_, values, xml_, yaml_
 from rung.tools.result import CannotAnswer, Options, Result
 
 
@@ -13,24 +13,37 @@ from rung.tools.result import CannotAnswer, Options, Result
 class Tool:
     """`run` is pure: text and options in, Result out, CannotAnswer when it cannot.
 
-    `limit`: payload characters beyond which it declines. `heavy`: runs in a thread at any size (it spawns a
-    process, or its library is slow); others move to a thread above `INLINE_CHARS`.
+    `inline`: payload characters up to which it may run on the event loop (about 2 ms of work); above, and
+    always when 0 (it spawns a process), it belongs in a thread.
     """
 
     language: str
     action: str
     run: Callable[[str, Options], Result]
-    limit: int = 1_000_000
-    heavy: bool = False
+    inline: int = 8_000
 
-
-INLINE_CHARS = 8_192
-"""payload characters up to which a light tool may run on the event loop (about 2 ms of work)"""
 
 ROWS: tuple[Tool, ...] = (
     Tool("json", "format", json_.format_),
     Tool("json", "minify", json_.minify),
     Tool("json", "validate", json_.validate),
+    Tool("json", "schema", schema.against_schema, inline=2_000),
+    Tool("json", "repair", repair.repair, inline=1_000),
+    Tool("json", "convert", values.converter("json"), inline=500),
+    Tool("yaml", "format", yaml_.format_, inline=200),
+    Tool("yaml", "validate", yaml_.validate, inline=300),
+    Tool("yaml", "convert", values.converter("yaml"), inline=300),
+    Tool("toml", "format", toml_.format_),
+    Tool("toml", "validate", toml_.validate),
+    Tool("toml", "convert", values.converter("toml"), inline=1_000),
+    Tool("csv", "convert", values.converter("csv"), inline=1_000),
+    Tool("xml", "format", xml_.format_),
+    Tool("xml", "validate", xml_.validate),
+    Tool("python", "validate", python.validate),
+    Tool("python", "format", python.format_, inline=0),
+    Tool("python", "lint", python.lint, inline=0),
+    Tool("sql", "format", sql.format_, inline=500),
+    Tool("sql", "validate", sql.validate, inline=500),
 )
 
 TOOLS: dict[tuple[str, str], Tool] = {(row.language, row.action): row for row in ROWS}
@@ -41,8 +54,6 @@ def run(language: str, action: str, text: str, options: Options | None = None) -
     tool = TOOLS.get((language, action))
     if tool is None:
         raise CannotAnswer(f"there is no tool to {action} {language}")
-    if len(text) > tool.limit:
-        raise CannotAnswer(f"the payload has more than {tool.limit} characters")
     try:
         return tool.run(text, options or Options())
     except RecursionError:
