@@ -20,6 +20,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ OUT = machine.WORK / "callgrind.out"
 VALGRIND = ("valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={OUT}")
 RUNG_TOML = machine.HERE / "rung.toml"
 ALLOWED_GROWTH = 0.10
-WARM_CALLS, CALLS = 300, 300
+WARM_CALLS, CALLS = 300, 500
+WRITTEN = 1.5  # seconds in which the ledger's thread writes what is queued: its work belongs to the window of its calls
 CASES = {
     "proxied": ["-m", "mock:mock"],
     "proxied stream": ["-m", "mock:mock", "-s"],
@@ -74,22 +76,21 @@ def drive(load: Path, case: str, calls: int, seed: int) -> None:
         raise RuntimeError(f"{case}: {row['good']} good and {row['bad']} bad of {calls} calls: {row['problem']}")
 
 
-def dumped() -> int:
-    """Instructions in the newest dump; the dumps are removed."""
-    dumps = sorted(OUT.parent.glob(OUT.name + ".*"), key=lambda path: path.stat().st_mtime)
+def dumped(case: str) -> int:
+    """Instructions in the dump just made, which is kept for callgrind_annotate as .work/callgrind-CASE.out."""
+    dumps = sorted(OUT.parent.glob(OUT.name + ".*"))
     found = re.search(r"^(?:totals|summary): (\d+)", dumps[-1].read_text(), re.MULTILINE) if dumps else None
-    for path in dumps:
-        path.unlink()
     if not found:
         raise RuntimeError("callgrind wrote no totals")
+    dumps[-1].replace(OUT.with_name(f"callgrind-{case.replace(' ', '-')}.out"))
     return int(found[1])
 
 
 def count() -> dict[str, int]:
     """Instructions per call of each case."""
     load, mock_program = machine.build(machine.HERE / "load.c"), machine.build(machine.HERE / "mock.c")
-    for path in OUT.parent.glob(OUT.name + "*"):
-        path.unlink()
+    for stale in OUT.parent.glob(OUT.name + "*"):
+        stale.unlink()
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
     mock = machine.start([mock_program, str(MOCK_PORT)], "callgrind-mock.log", core=machine.DRIVER_CORE)
@@ -105,12 +106,14 @@ def count() -> dict[str, int]:
         machine.wait_listening(rung, RUNG_PORT, 180)
         for seed, case in enumerate(CASES, 1):
             drive(load, case, WARM_CALLS, 2 * seed)
+            time.sleep(WRITTEN)
             control(rung.pid, "--instr=on")
             control(rung.pid, "--zero")
             drive(load, case, CALLS, 2 * seed + 1)
+            time.sleep(WRITTEN)
             control(rung.pid, "--dump")
             control(rung.pid, "--instr=off")
-            counts[case] = dumped() // CALLS
+            counts[case] = dumped(case) // CALLS
             print(f"{case}: {counts[case]:,} instructions a call", file=sys.stderr, flush=True)
     finally:
         machine.stop(rung, 20)

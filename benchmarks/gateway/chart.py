@@ -45,7 +45,7 @@ def costs(results: dict[str, Any]) -> list[tuple[str, float]]:
 
 
 def label(cost: float) -> str:
-    return f"{cost / 1000:.1f} ms" if cost >= 1000 else f"{cost:.0f} µs"
+    return f"{cost / 1000:.3g} ms" if cost >= 1000 else f"{cost:.0f} µs"
 
 
 def svg(results: dict[str, Any]) -> str:

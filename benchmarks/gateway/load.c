@@ -152,10 +152,10 @@ static void judge(struct connection *c, bool broken) {
     const struct reply *r = &c->reply;
     const char *fault = broken ? "broken" : fault_of(r);
     uint64_t now = nanoseconds();
-    if (fault) note(r, fault);
-    if (now < window_start || now > window_end) return;
+    if (now < window_start || now > window_end) return; /* a first miss before the hits is no fault */
     if (fault) {
         bad++;
+        note(r, fault);
         return;
     }
     good++;

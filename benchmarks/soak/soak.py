@@ -43,8 +43,8 @@ SLACK_FILES = 8  # an idle connection or two more than before; a leak is thousan
 GROWTH = 0.02
 UNRECORDED = {"broken-json", "wrong-type", "no-messages", "huge-head", "no-http", "half-request"}
 """kinds that never become a call, so the ledger has no row for them"""
-UNSURE = {"left-at-once", "no-such-model"}
-"""kinds that may or may not become one: whether the client's leaving is seen first is a race"""
+UNSURE = {"left-at-once"}
+"""kinds that may or may not: whether the request or the leaving of its client is seen first is a race"""
 ALARMS = ("Traceback", "never retrieved", "was destroyed but it is pending", "ResourceWarning", "a bug in rung")
 
 
