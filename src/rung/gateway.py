@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -90,7 +88,7 @@ class Gateway:
     async def start(self) -> None:
         """Open the stores, build the rungs, begin to load the local model. Calls may come at once."""
         if self._given is None:
-            self.settings = await asyncio.to_thread(config.load, os.environ, cwd=Path.cwd())
+            self.settings = await asyncio.to_thread(config.load_here)
         told = self.settings
         self._budget = RetryBudget(told.retry.budget, max(told.retry.min, 1), told.retry.attempts)
         if told.ledger.enabled or (told.exact.enabled and told.exact.disk):

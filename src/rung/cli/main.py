@@ -49,9 +49,7 @@ def cli() -> None:
 def main() -> None:
     """Exit 0 good, 1 the answer is no, 2 bad usage or configuration."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+        sys.exit(cli(standalone_mode=False) or 0)  # a command's ctx.exit(n) comes back as n
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:

@@ -28,7 +28,7 @@ log = logging.getLogger("rung")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (server.port).")
 def command(path: Path | None, host: str | None, port: int | None) -> None:
     """Start the gateway. Ctrl-C drains: running answers are finished, then it stops."""
-    settings = config.load(os.environ, path, cwd=Path.cwd())
+    settings = config.load_here(path)
     logging.basicConfig(level=settings.log.level.upper(), format="%(levelname)s %(name)s: %(message)s")
     for warning in settings.warnings:
         log.warning("%s", warning)
