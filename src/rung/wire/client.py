@@ -22,7 +22,7 @@ from rung.wire.origin import Deadlines, Origin
 from rung.wire.pool import Pool
 from rung.wire.response import Blocks, Response
 
-__all__ = ["Blocks", "Client", "Deadlines", "Origin", "Response", "check_private"]
+__all__ = ["Blocks", "Client", "Deadlines", "Origin", "Response", "check_private", "check_request"]
 
 _METHOD = re.compile(r"[A-Z]+")
 _TARGET = re.compile(r"/[!-~]*")
@@ -36,6 +36,23 @@ def check_private(origin: Origin, private: bool) -> None:
     """Raises PrivacyError if a private call would go to anything but this machine's loopback."""
     if private and not origin.is_loopback:
         raise PrivacyError(f"a private call may not leave this machine, and {origin.label} is not a loopback address")
+
+
+def check_request(method: str, target: str, headers: bytes) -> None:
+    """Raises ValueError for what could not be sent as it stands (see `Client.send`)."""
+    if not _METHOD.fullmatch(method):
+        raise ValueError("the method must be upper-case letters")
+    if not _TARGET.fullmatch(target):
+        raise ValueError("the target must start with / and hold only visible ASCII characters")
+    if not _HEADERS.fullmatch(headers):
+        raise ValueError("the headers must be whole 'name: value' lines, each ended by CRLF, without control bytes")
+    if found := _OURS.search(headers):
+        raise ValueError(f"the client itself sets {found.group()[:-1].decode().lower()!r}")
+
+
+def plain(headers: bytes) -> bytes:
+    """The header block, with a wish for an uncompressed answer unless it says something of its own."""
+    return headers if _ACCEPT_ENCODING.search(headers) else headers + b"accept-encoding: identity\r\n"
 
 
 class Client:
@@ -124,8 +141,7 @@ class Client:
         private: bool,
         whole: bool,
     ) -> Response:
-        if private:
-            check_private(origin, private)
+        check_private(origin, private)
         pool = self._pools.get(origin) or self._pool(origin)
         head = pool.heads.get((method, target, headers)) or self._prepare(pool, method, target, headers)
         end = b"content-length: %d\r\n\r\n" % len(body) if body or method in _WITH_BODY else b"\r\n"
@@ -147,18 +163,10 @@ class Client:
             pool = self._pools.get(origin) or self._pool(origin)  # may have been swept while we waited
 
     def _prepare(self, pool: Pool, method: str, target: str, headers: bytes) -> bytes:
-        """Check and join what comes before ``content-length``."""
-        if not _METHOD.fullmatch(method):
-            raise ValueError("the method must be upper-case letters")
-        if not _TARGET.fullmatch(target):
-            raise ValueError("the target must start with / and hold only visible ASCII characters")
-        if not _HEADERS.fullmatch(headers):
-            raise ValueError("the headers must be whole 'name: value' lines, each ended by CRLF, without control bytes")
-        if found := _OURS.search(headers):
-            raise ValueError(f"the client itself sets {found.group()[:-1].decode().lower()!r}")
-        coding = b"" if _ACCEPT_ENCODING.search(headers) else b"accept-encoding: identity\r\n"
+        """Check, join and keep what comes before ``content-length``."""
+        check_request(method, target, headers)
         line = f"{method} {target} HTTP/1.1\r\nhost: ".encode("ascii")
-        head = line + pool.origin.host_header + b"\r\n" + headers + coding
+        head = line + pool.origin.host_header + b"\r\n" + plain(headers)
         pool.remember((method, target, headers), head)
         return head
 

@@ -87,7 +87,7 @@ def edit(
         text = b",".join(msgspec.json.encode(key) + b":" + value for key, value in new.items())
         changes.append((*_end_of_members(raw, found), b"," + text if kept else text))
     changes.sort(key=lambda change: change[0])
-    pieces = []
+    pieces: list[bytes] = []
     position = 0
     for start, end, value in changes:
         pieces += (raw[position:start], value)
