@@ -17,7 +17,7 @@ scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(a
 values = st.recursive(
     scalars | st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcé ", max_size=3), inner, max_size=3),
-    max_leaves=8,
+    max_leaves=4,
 )
 bodies = st.fixed_dictionaries(
     {

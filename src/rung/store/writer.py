@@ -43,8 +43,8 @@ class Sink(Protocol):
     def write(self, rows: list[Any]) -> None:
         """Write all of `rows` or none, opening the file if it is not open.
 
-        sqlite3.OperationalError, DatabaseError and OSError mean: not now. StoreError means: never. Anything
-        else is blamed on a row.
+        OSError and SQLite's own troubles (`_may_pass`) mean: not now. StoreError means: never. Anything else
+        is blamed on a row, such as an integer beyond 64 bits.
         """
         ...
 
@@ -126,15 +126,10 @@ class Channel:
             self._dead = True
             self._drop(len(self._rows))
             return False
-        except (sqlite3.OperationalError, OSError) as error:
-            self._postpone(error, now)
-            return False
-        except sqlite3.DatabaseError as error:
-            if not isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)):
+        except Exception as error:
+            if _may_pass(error):
                 self._postpone(error, now)
                 return False
-            self._write_singly(batch, error, now)
-        except Exception as error:  # a row SQLite cannot take, such as an integer beyond 64 bits
             self._write_singly(batch, error, now)
         else:
             self.written += len(batch)
@@ -168,6 +163,13 @@ class Channel:
             log.warning("%s: %s", self._sink.label, message)
 
 
+def _may_pass(error: Exception) -> bool:
+    """Is it the disk's fault (or the file's, which is then moved aside), not a row's?"""
+    return isinstance(error, (sqlite3.OperationalError, sqlite3.InternalError, OSError)) or (
+        type(error) is sqlite3.DatabaseError
+    )
+
+
 class Writer:
     """The thread. `asleep` is read by channels to know whether a wake-up is needed."""
 
@@ -177,7 +179,6 @@ class Writer:
         self._wake: SimpleQueue[None] = SimpleQueue()  # its put takes no lock that could make the loop wait
         self._hurry = threading.Event()
         self._stopping = False
-        self._rounds = 0
         self._round_done = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="rung-writer", daemon=True)
         self._thread.start()
@@ -189,6 +190,8 @@ class Writer:
         return channel
 
     def wake(self) -> None:
+        """Called by whoever queued a row while `asleep`; one of them is enough."""
+        self.asleep = False
         self._wake.put(None)
 
     def flush(self, timeout: float) -> bool:
