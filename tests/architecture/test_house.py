@@ -16,6 +16,7 @@ READS_ENVIRONMENT = ("config", "cli/")
 
 LAZY_IMPORTS = {
     "aiohttp": "the [proxy] extra",
+    "yarl": "the [proxy] extra, with aiohttp",
     "xllamacpp": "the [local] extra: 100 MB of native code that only the child process loads",
     "sqlglot": "the [tools] extra",
     "json_repair": "the [tools] extra",

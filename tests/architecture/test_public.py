@@ -50,10 +50,10 @@ def test_the_public_list() -> None:
 
 
 def test_the_order_of_the_rungs_is_told_once() -> None:
-    """`rungs.ORDER`, the files of the room and the table of docs/ladder.md agree."""
+    """`rungs.ORDER`, the files of the room and the first table of docs/ladder.md agree."""
     files = {path.stem for path in (SRC / "rungs").glob("*.py") if path.stem != "__init__"}
     assert set(rungs.ORDER) == files
-    page = (ROOT / "docs" / "ladder.md").read_text()
+    page = (ROOT / "docs" / "ladder.md").read_text().partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(rungs.ORDER)
 
 
