@@ -58,7 +58,7 @@ ci) (stranger bash .ci/run) ;;
 run)
     if [ -n "$models" ]; then
         mkdir -p "$folder/home/.local/share/rung"
-        cp -r "$models" "$folder/home/.local/share/rung/models"
+        cp -rl "$models" "$folder/home/.local/share/rung/models"  # hard links: model files are large
     fi
     make_run 1800
     if unshare -rn ip link set lo up 2>/dev/null; then
