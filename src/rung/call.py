@@ -6,8 +6,10 @@ the spans changed that must change, so nothing here rewrites it.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -65,6 +67,15 @@ class Call:
     def remaining(self) -> float:
         """Seconds until the deadline; negative once it has passed."""
         return self.deadline - time.monotonic()
+
+
+_PREFIX = os.urandom(4).hex()
+_numbers = count(1)
+
+
+def new_request_id() -> str:
+    """Unique within and across runs: 8 random hex digits of this process and a counter."""
+    return f"{_PREFIX}{next(_numbers):08x}"
 
 
 class _Message(msgspec.Struct):

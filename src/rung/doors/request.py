@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from collections.abc import Callable, Sequence
-from itertools import count
 from typing import Any
 
-from rung.call import DEFAULT_DEADLINE, MODES, Call, parse_chat
+from rung.call import DEFAULT_DEADLINE, MODES, Call, new_request_id, parse_chat
 from rung.errors import AuthenticationError, ForbiddenError, InvalidRequestError
 
 Headers = dict[bytes, bytes]
 
 _TENANTS_REMEMBERED = 1024
-_PREFIX = os.urandom(4).hex()
-_numbers = count(1)
-
 _TRUE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 
 
@@ -105,11 +100,6 @@ def _token(headers: Headers) -> bytes:
     return token.strip() if scheme.lower() == b"bearer" else b""
 
 
-def request_id() -> str:
-    """Unique within and across runs: 8 random hex digits of this process and a counter."""
-    return f"{_PREFIX}{next(_numbers):08x}"
-
-
 def chat_call(headers: Headers, raw: bytes, tenant: str, *, private: bool, door: str) -> Call:
     """Parse a chat body and what the headers, ``rung`` or ``metadata`` say about it.
 
@@ -120,7 +110,7 @@ def chat_call(headers: Headers, raw: bytes, tenant: str, *, private: bool, door:
         body=body,
         raw=raw,
         model=body.get("model", "auto"),
-        request_id=request_id(),
+        request_id=new_request_id(),
         tenant=tenant,
         private=private,
         stream=body.get("stream") or False,
@@ -131,7 +121,7 @@ def chat_call(headers: Headers, raw: bytes, tenant: str, *, private: bool, door:
         call.include_usage = options.get("include_usage") or False
     if "rung" in body or "metadata" in body:
         _apply_all(call, _from_body(body))
-    if any(name.startswith(b"x-rung-") for name in headers):
+    if b"x-rung-" in b"\n".join(headers):  # cheaper than looking at each
         told = {
             name[7:].decode("latin-1"): value.decode("latin-1")
             for name, value in headers.items()
