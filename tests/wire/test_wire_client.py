@@ -247,9 +247,12 @@ async def test_deadlines(code: str, first: bytes, deadlines: Deadlines, whole: b
     client = Client()
     async with serving(script) as server:
         call = client.fetch if whole else client.send
+
+        async def ask_and_read() -> None:
+            await (await call(server.origin, "POST", "/", HEADERS, b"", deadlines)).read()
+
         with pytest.raises(TimeoutFault) as caught:
-            response = await call(server.origin, "POST", "/", HEADERS, b"", deadlines)
-            await response.read()
+            await ask_and_read()
         assert caught.value.code == code
         await asyncio.wait_for(gone.wait(), 5)
         await client.aclose()

@@ -81,8 +81,10 @@ BAD = {
     "negative length": b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nx",
     "huge length": b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999\r\n\r\nx",
     "length over limit": b"HTTP/1.1 200 OK\r\ncontent-length: 1048577\r\n\r\nx",
-    "length and chunked": b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-    "chunked and length": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    "length and chunked": b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n"
+    + chunked(b"abc"),
+    "chunked and length": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n"
+    + chunked(b"abc"),
     "length in the trailers": CHUNKED + b"\r\n" + chunked(b"abc", trailer=b"content-length: 9\r\n"),
     "bad chunk size": CHUNKED + b"\r\nzz\r\nabc\r\n",
     "long chunk": CHUNKED + b"\r\n3\r\nabcd\r\n0\r\n\r\n",

@@ -245,6 +245,7 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
 
     def eof_received(self) -> bool:
+        # Over TLS this is a proper end (close_notify) on uvloop; asyncio reports any end of the TCP stream so.
         self._ended(None)
         return False
 

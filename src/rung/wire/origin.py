@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from rung.errors import ConfigError
 
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -40,9 +42,11 @@ class Origin:
         if parts.query or parts.fragment or "%" in host or port == 0:
             raise ConfigError(f"base URL {base_url!r} must hold only a host, a port and a path")
         try:
-            host = host.encode("idna").decode("ascii") if ":" not in host else str(ipaddress.IPv6Address(host))
-        except (UnicodeError, ValueError):
-            raise ConfigError(f"base URL {base_url!r} has an invalid host") from None
+            host = str(ipaddress.IPv6Address(host)) if "[" in parts.netloc else host.encode("idna").decode("ascii")
+        except ValueError:
+            host = ""
+        if not _HOST.fullmatch(host):
+            raise ConfigError(f"base URL {base_url!r} has an invalid host")
         path = quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
         return cls(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme]), path
 

@@ -45,15 +45,19 @@ def members(raw: bytes) -> dict[str, Member]:
         raise InvalidRequestError(f"not a JSON object: {error}", code="invalid_json") from None
     found: dict[str, Member] = {}
     position = 0
+    match_key = _KEY.match
     for key, value in values.items():
-        match = _KEY.match(raw, position)
+        match = match_key(raw, position)
         text = bytes(value)
         # With a duplicate key `values` holds fewer members than `raw`, and a value of another length: comparing
         # the bytes makes every step of this walk a true step of the parse, so the end check below cannot be fooled.
-        if match is None or not raw.startswith(text, match.end()):
+        if match is None:
             raise _duplicate(raw)
-        position = match.end() + len(text)
-        found[key] = Member(match.start(1), match.end(1), match.end(), position)
+        value_start = match.end()
+        if not raw.startswith(text, value_start):
+            raise _duplicate(raw)
+        position = value_start + len(text)
+        found[key] = Member(*match.span(1), value_start, position)
     if found and not _CLOSE.fullmatch(raw, position):
         raise _duplicate(raw)
     return found
