@@ -186,6 +186,7 @@ class Gateway:
                 config_version=told.version,
                 max_temperature=told.exact.max_temperature,
                 cache_n=told.exact.cache_n,
+                alone=told.ladder.reference is None,
             )
         ladder = told.ladder
         local = None
@@ -322,7 +323,9 @@ class Gateway:
         local = engine.state if engine is not None else "none"
         clouds = self._cloud_names()
         status = "ready" if clouds or local == "ready" else "loading" if local == "loading" else "nothing_to_ask"
-        told = {"status": status, "clouds": clouds, "local": local}
+        told: dict[str, Any] = {"status": status, "clouds": clouds, "local": local}
+        if self._ledger is not None:
+            told["ledger_dropped"] = self._ledger.dropped
         if engine is not None:
             told |= {"local_model": engine.alias, "local_detail": engine.detail}
         return (200 if status == "ready" else 503), told

@@ -197,6 +197,14 @@ def test_admissibility(unproved: bool, call: Call, serves: bool) -> None:
     assert admissible(Stored(b"{}", "whole", "groq:m", "local", unproved=unproved), call) is serves
 
 
+async def test_without_a_reference_the_local_answer_is_the_best_there_is() -> None:
+    """An unproved answer to `auto` outlives its call only where no reference could do better."""
+    for alone in (False, True):
+        rung = a_rung(alone=alone)
+        await climbed(rung, a_call(), an_answer(unproved=True, rung="local"))
+        assert isinstance(await rung.attempt(a_call()), Answer) is alone
+
+
 async def test_tenant_privacy_and_configuration_keep_answers_apart() -> None:
     cache = ExactCache()
     rung = ExactRung(cache, config_version="1")

@@ -60,7 +60,9 @@ class ExactRung:
 
     `config_version`: any text that changes with the configuration. A call is bypassed when it asks for no
     storing, for an explicit temperature above `max_temperature`, or for several choices unless `cache_n`.
-    `flight_wait`: seconds a follower waits for its leader at most.
+    `flight_wait`: seconds a follower waits for its leader at most. `alone`: no reference is configured, so an
+    unproved answer of the local model is the best there is and may be repeated (adding one changes
+    `config_version`).
     """
 
     name = "exact"
@@ -75,12 +77,14 @@ class ExactRung:
         max_temperature: float = 0.3,
         cache_n: bool = False,
         flight_wait: float = 60.0,
+        alone: bool = False,
     ) -> None:
         self._cache = cache
         self._config_version = config_version
         self._max_temperature = max_temperature
         self._cache_n = cache_n
         self._flight_wait = flight_wait
+        self._alone = alone
         self._flights: dict[bytes, _Flight] = {}
 
     async def attempt(self, call: Call) -> Answer | Declined:
@@ -100,7 +104,7 @@ class ExactRung:
         give_up = 0.0
         while True:
             entry = self._cache.get(key)
-            if entry is not None and admissible(entry, call):
+            if entry is not None and (self._alone or admissible(entry, call)):
                 data = entry.replays.get(shape)
                 if data is None:
                     data = await self._convert(key, entry, shape)
@@ -152,7 +156,7 @@ class ExactRung:
         evidence = answer.evidence
         if not evidence.complete or evidence.finish_reason not in GOOD_ENDS or answer.rung in ("tool", "exact"):
             return False
-        if evidence.unproved and not _wants_local(call):
+        if evidence.unproved and not (self._alone or _wants_local(call)):
             return False  # it served an outage, and must not outlive it
         if evidence.tool_calls and _has_side_effects(call.body):
             return False
