@@ -343,6 +343,7 @@ BAD = {
     "coding before chunked": (_post(b"Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n"), 501),
     "coding after chunked": (_post(b"Transfer-Encoding: chunked, gzip", body=b"0\r\n\r\n"), 400),
     "chunked twice": (_post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"), 400),
+    "two codings": (_post(b"Transfer-Encoding: x", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"), 501),
     "almost chunked": (_post(b"Transfer-Encoding: xchunked", body=b"0\r\n\r\n"), 501),
     "chunked behind a tab": (_post(b"Transfer-Encoding: \x0bchunked", body=b"0\r\n\r\n"), 400),
     "space before the colon": (_post(b"Transfer-Encoding : chunked", body=b"0\r\n\r\n"), 400),
@@ -497,7 +498,7 @@ async def test_too_large_is_said_without_waiting_for_the_body() -> None:
 async def test_large_bodies_share_a_budget() -> None:
     site = Site()
     request = b"POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
-    async with served(site, Edge(buffered_limit=150_000)) as (server, port):
+    async with served(site, Edge(buffered_limit=150_000, body_limit=100_000)) as (server, port):
         first, writer = await connect(port)
         writer.write(closing(request) + bytes(100_000))
         await site.reached.wait()

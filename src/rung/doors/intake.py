@@ -140,7 +140,7 @@ class Intake:
         state = self._state
         state.buffered += size - self._counted
         self._counted = size
-        if state.buffered > self._edge.buffered_limit:
+        if state.buffered > max(self._edge.buffered_limit, self._edge.body_limit):  # one always fits
             raise OverloadedError("the gateway is holding too many large bodies; try again")
 
     # --- called by the parser: what these raise comes out of feed_data as the context of its error
@@ -196,12 +196,12 @@ class Intake:
                 elif name == b"content-length":
                     length = int(value)
                 elif name == b"transfer-encoding":
-                    coding = value.lower()
+                    coding += b"," + value.lower()
                 else:
                     expect = value.lower()
         if hosts != 1 and (version == "1.1" or hosts):
             raise _bad("a request needs exactly one Host header")
-        if coding and (coding != b"chunked" or version == "1.0"):
+        if coding and (coding != b",chunked" or version == "1.0"):
             raise _bad("the only transfer coding served is 'chunked', in HTTP/1.1", status=501)
         if len(self._headers) > HEADERS_LIMIT or (self._head_size and self._sum_head() > self._edge.header_limit):
             raise self._head_too_large()
