@@ -3,10 +3,10 @@
 
     python3 benchmarks/soak/soak.py [--calls 1000000] [--out FILE]
 
-Run it with the interpreter that rung is installed in. The warm-up is a tenth of the calls (30,000 at
-least, where there are that many twice); then memory, open files,
-tasks and objects are looked at with nothing running, and again after all the others. The verdict is printed as JSON,
-with samples of every few seconds, and written to benchmarks/results/soak-DATE.json; exit 0 if it is good, 1 if not.
+Run it with the interpreter that rung is installed in. The warm-up is a tenth of the calls, and 30,000 at least where
+twice as many are asked; then memory, open files, tasks and objects are looked at with nothing running, and again after
+all the others. The verdict is printed as JSON and written with samples of the way to benchmarks/results/soak-DATE.json;
+exit 0 if it is good, 1 if not.
 """
 
 from __future__ import annotations
