@@ -82,7 +82,7 @@ class Pool:
         return None
 
     async def acquire(self, seconds: float, *, fresh: bool = False) -> Connection:
-        """A connection within `seconds`: idle (unless `fresh`), new, or the next one to become free.
+        """A connection within `seconds`: idle, new, or the next one to become free. `fresh`: only a new one.
 
         Raises ConnectFault, or TimeoutFault with code ``connect_timeout``.
         """
@@ -93,18 +93,33 @@ class Pool:
                 connection = None if fresh else self.take(loop.time())
                 if connection is not None:
                     return connection
-                if self._size < self._max_connections:
-                    self._size += 1
-                else:
+                while not self._take_slot(fresh):
                     waited = True
                     connection = await self._wait(loop)
-                    if connection is not None:
+                    if connection is not None and not fresh:
                         return connection
-                    waited = False
+                    if connection is None or self._replace(connection):
+                        break
+                waited = False
                 return await self._open()
         except TimeoutError:
             why = f"no free connection ({self._size} in use)" if waited else "no connection"
             raise TimeoutFault(f"{self.label}: {why} within {seconds:g} s", code="connect_timeout") from None
+
+    def _take_slot(self, fresh: bool) -> bool:
+        """Count one connection more, if there is room (for a `fresh` one an idle one makes room)."""
+        if self._size < self._max_connections:
+            self._size += 1
+            return True
+        return fresh and bool(self._idle) and self._replace(self._idle.pop(0))
+
+    def _replace(self, connection: Connection) -> bool:
+        """Drop a connection but keep its slot. False if it is lost already, and its slot with it."""
+        if connection not in self._connections:
+            return False
+        self._connections.remove(connection)
+        connection.drop()
+        return True
 
     async def _open(self) -> Connection:
         """Dial in a slot that is already counted."""
@@ -120,8 +135,6 @@ class Pool:
 
     async def _wait(self, loop: asyncio.AbstractEventLoop) -> Connection | None:
         """Stand in line. Returns a connection, or None with the right to dial one."""
-        if self._idle:  # `fresh` was asked for but the line is full: an idle one makes room
-            self._idle.pop(0).drop()
         waiter: asyncio.Future[Connection | None] = loop.create_future()
         self._waiters.append(waiter)
         try:

@@ -76,6 +76,10 @@ def edit(
     `append` must be missing. A key may be named once. Raises like `members`, and ValueError for misuse.
     """
     found = members(raw)
+    if len(replace) == 1 and not remove and not append:  # the usual case: only the model's name
+        ((key, value),) = replace.items()
+        if (member := found.get(key)) is not None:
+            return b"".join((raw[: member.value_start], value, raw[member.value_end :]))
     if len({*replace, *remove, *append}) < len(replace) + len(remove) + len(append):
         raise ValueError("a key may be named only once")
     if clash := [key for key in append if key in found]:
