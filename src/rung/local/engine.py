@@ -216,8 +216,12 @@ class Engine:
             self.origin = None
             self._become("restarting", why)
             return why, False, lived
-        except (TimeoutError, EOFError, OSError, ValueError):
-            return await self._died_loading(child), False, 0.0
+        except TimeoutError:
+            return f"the model did not load within {self._load_deadline:g} s", False, 0.0
+        except (ValueError, KeyError):
+            return "the engine's process said something else than its port", False, 0.0
+        except (EOFError, OSError):
+            return f"the engine crashed while loading ({_ending(await child.wait())})", False, 0.0
         finally:
             self.origin, self.pid = None, None
             if child.returncode is None:
@@ -240,14 +244,6 @@ class Engine:
             return str(said["error"])
         self.origin = Origin("http", "127.0.0.1", int(said["port"]))
         return None
-
-    async def _died_loading(self, child: asyncio.subprocess.Process) -> str:
-        try:
-            async with asyncio.timeout(1.0):
-                code = await child.wait()
-        except TimeoutError:
-            return f"the model did not load within {self._load_deadline:g} s"
-        return f"the engine crashed while loading ({_ending(code)})"
 
     async def _keep_log(self, stream: asyncio.StreamReader | None) -> None:
         """Drain stderr, or the child would block on a full pipe; keep its last lines."""

