@@ -68,6 +68,7 @@ def _messages(row: dict[str, Any], where: str = "row") -> list[dict[str, Any]]:
 async def replay(rows: list[dict[str, Any]]) -> list[Outcome]:
     """Every row through one tool rung, one after the other."""
     rung = ToolRung()
+    rung.warm()
     out: list[Outcome] = []
     for row in rows:
         body: dict[str, Any] = {"model": "auto", "messages": _messages(row)}

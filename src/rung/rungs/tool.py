@@ -27,6 +27,7 @@ from rung.tools import (
     render,
     run,
     understand,
+    warm,
 )
 
 MAX_WORKERS = 2
@@ -54,6 +55,10 @@ class ToolRung:
     def __init__(self) -> None:
         self._busy = 0
         understand("Format this JSON: {}")  # builds the vocabulary now, not inside the first call
+
+    def warm(self) -> None:
+        """Load the libraries now. Without it the first call of each kind waits for them, in a thread."""
+        warm()
 
     async def attempt(self, call: Call) -> Answer | Declined:
         """Answer a whole or streamed call, or decline: ``not_a_tool_task`` (not ours) or ``tool_cannot`` (ours, but
@@ -85,7 +90,7 @@ class ToolRung:
 
     async def _work(self, call: Call, task: Intent) -> Result:
         tool = TOOLS.get((task.language, task.action))
-        if tool is None or len(task.text) + len(task.options.schema) <= tool.inline:
+        if tool is None or (tool.ready and len(task.text) + len(task.options.schema) <= tool.inline):
             return run(task.language, task.action, task.text, task.options)
         if self._busy >= MAX_WORKERS:
             raise CannotAnswer("every worker is busy")

@@ -10,7 +10,7 @@
 
 from rung.tools.answer import Want, render
 from rung.tools.intent import Intent, NotATask
-from rung.tools.registry import ROWS, TOOLS, Tool, run
+from rung.tools.registry import ROWS, TOOLS, Tool, run, warm
 from rung.tools.resolve import understand
 from rung.tools.result import CannotAnswer, Finding, Options, Result, TooBig
 
@@ -29,4 +29,5 @@ __all__ = [
     "render",
     "run",
     "understand",
+    "warm",
 ]

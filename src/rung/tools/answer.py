@@ -21,6 +21,8 @@ class Want:
     lang: str = "en"
     fence: bool = False
     yesno: bool = False
+    words: tuple[str, str] = ("", "")
+    """the two words to answer a verdict with (``valid``, ``invalid``), instead of a sentence"""
     where: bool = False
     tell: bool = False
     asks: str = "valid"
@@ -55,6 +57,8 @@ def _document(result: Result, want: Want) -> str:
 def _verdict(result: Result, want: Want, language: str) -> str:
     yes, no = ("Yes", "No") if want.lang == "en" else ("Oui", "Non")
     good = bool(result.ok)
+    if want.words[0]:
+        return want.words[0] if good else want.words[1]
     said = yes if good != (want.asks == "errors") else no
     if want.yesno and not (want.where and not good):
         return f"{said}."

@@ -41,12 +41,18 @@ class Reading:
 
     phrases: list[list[Feature]] = field(default_factory=list)
     question: bool = False
+    words: frozenset[str] = frozenset()
     french: int = 0
     english: int = 0
 
 
 _WORD = re.compile(r"[a-z]+|[0-9]+|[?§]|[^a-z0-9?§]")
-_QUIET = frozenset(" \t\r\n.,:;!()-–—_*/'’=…&+#>👍🙏🙂😊")
+_STOPS = frozenset(".,:;!…\n")
+"""no phrase reaches across these"""
+_QUIET = frozenset(" \t\r()-–—_*/=&+#👍🙏🙂😊")
+_ARROW = re.compile(r"[-=]+>|→|⇒")
+_QUOTED = re.compile(r"[\"“”«'‘]\s?(yes|no|oui|non|true|false|vrai|faux|valide?|invalide?)\s?[\"“”»'’]")
+_APOSTROPHE = re.compile(r"(?<=[a-z])['’](?=[a-z])")
 _NUMBERS = {
     "one": 1,
     "two": 2,
@@ -60,7 +66,6 @@ _NUMBERS = {
     "quatre": 4,
     "huit": 8,
 }
-_PREPOSITIONS = frozenset({"to", "into", "as", "vers", "en", "au", "a", "in"})
 _BETWEEN = frozenset({"a", "an", "the", "un", "une", "du", "le", "valid", "valide", "clean", "proper", "plain"})
 _FRENCH = frozenset(
     re.findall(
@@ -95,23 +100,30 @@ def fold(text: str) -> str:
 def words(text: str) -> list[str] | None:
     """The words of an instruction, or None at the first character that has no place in one."""
     out: list[str] = []
-    for found in _WORD.findall(fold(text)):
-        if found in _QUIET:
+    folded = _APOSTROPHE.sub(" ", _ARROW.sub(" to ", _QUOTED.sub(r"\1", fold(text))))
+    for found in _WORD.findall(folded):
+        if found in _STOPS:
+            out.append("|")
+        elif found in _QUIET:
             continue
-        if not ("a" <= found[0] <= "z" or found[0].isdigit() or found in "?§"):
+        elif not ("a" <= found[0] <= "z" or found[0].isdigit() or found in "?§"):
             return None
-        out.append(found)
+        else:
+            out.append(found)
     return out
 
 
 def read(said: list[str]) -> Reading | None:
     """Every word as part of a known phrase (the longest that fits), or None."""
-    reading = Reading()
+    reading = Reading(words=frozenset(said))
     root = trie()
     i = 0
     pending = False
     while i < len(said):
         word = said[i]
+        if word == "|":
+            i += 1
+            continue
         if word == "?":
             reading.question = True
             i += 1
@@ -127,11 +139,15 @@ def read(said: list[str]) -> Reading | None:
         features = [(kind, number if value == "#" else value) for kind, value in leaf]
         if pending and any(kind == "noun" and value in LANGUAGES for kind, value in features):
             features = [("to", value) for kind, value in features if kind == "noun"]
+        if ("noun", "version") in features and reading.phrases and reading.phrases[-1][0][0] == "noun":
+            reading.phrases[-1] = [("to", value) for _, value in reading.phrases[-1] if value in LANGUAGES] or [
+                ("fill", "")
+            ]
+        elif ("adj", "valid") in features and (pending or _is_target(reading)):
+            features = [("into", "valid")]
         reading.phrases.append(features)
-        if end - i == 1 and word in _PREPOSITIONS:
+        if any(kind == "prep" for kind, _ in leaf):
             pending = True
-            if word == "in":
-                reading.phrases[-1] = [("in", "")]
         elif not (word in _BETWEEN or {("adj", "small"), ("adj", "pretty"), ("adj", "valid")} & set(leaf)):
             pending = False
         for each in said[i:end]:
@@ -139,6 +155,10 @@ def read(said: list[str]) -> Reading | None:
             reading.english += each in _ENGLISH
         i = end
     return reading
+
+
+def _is_target(reading: Reading) -> bool:
+    return bool(reading.phrases) and reading.phrases[-1][0][0] == "to"
 
 
 def _longest(node: Trie, said: list[str], at: int) -> tuple[int, list[Feature], str]:
@@ -186,8 +206,8 @@ def may_be_task(text: str) -> bool:
 def _starts_known(line: str, root: Trie) -> bool:
     """Whether the first words of a line could begin an instruction."""
     known = 0
-    for word in _WORD.findall(fold(line[:120])):
-        if word in _QUIET:
+    for word in _WORD.findall(_APOSTROPHE.sub(" ", fold(line[:120]))):
+        if word in _QUIET or word in _STOPS:
             continue
         if word == "?":
             return True
@@ -218,14 +238,14 @@ def _every_word(node: Trie) -> set[str]:
     return out
 
 
-def candidates(text: str) -> list[list[Part]]:
-    """Ways to cut a message, the most certain first."""
-    out: list[list[Part]] = []
+def candidates(text: str) -> list[tuple[list[Part], bool]]:
+    """Ways to cut a message, and whether the payload's end is certain (else only for `LOOSE` languages)."""
+    out: list[tuple[list[Part], bool]] = []
     parts = split(text)
     if parts is not None:
-        out.append(parts)
+        out.append((parts, True))
     if not parts or not any(isinstance(part, Payload) and part.fenced for part in parts):
-        out += [cut for cut in (_after_head(text), _before_tail(text)) if cut is not None]
+        out += [(cut, False) for cut in (_after_head(text), _before_tail(text)) if cut is not None]
     return out
 
 

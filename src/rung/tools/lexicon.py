@@ -9,12 +9,14 @@ one a wrong answer: add phrases freely to a feature they belong to, and new feat
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
 Feature: TypeAlias = tuple[str, str]
 Trie: TypeAlias = "dict[str, Trie | list[Feature]]"
+_WORD = re.compile(r"[a-z]+|[0-9]+|#")
 
 
 @cache
@@ -26,7 +28,7 @@ def trie() -> Trie:
         for line in file.read_text("utf-8").splitlines():
             if line.startswith("    "):
                 for words in expand(line):
-                    _add(root, words.split(), feature)
+                    _add(root, _WORD.findall(words), feature)
             elif line and not line.startswith("#"):
                 kind, _, value = line.partition("=")
                 feature = (kind, value)
@@ -48,12 +50,17 @@ def _add(root: Trie, words: list[str], feature: Feature) -> None:
 
 
 def expand(phrase: str) -> list[str]:
-    """Every reading of ``{a,b}`` alternatives; ``{, x}`` is an optional word."""
+    """Every reading of ``{a,b}`` alternatives, which may nest; ``{, x}`` is an optional word."""
     start = phrase.find("{")
     if start < 0:
         return [phrase.strip()]
-    end = phrase.index("}", start)
-    out: list[str] = []
-    for choice in phrase[start + 1 : end].split(","):
-        out += expand(phrase[:start] + choice + phrase[end + 1 :])
-    return out
+    depth, choices, at = 0, [], start + 1
+    for end in range(start, len(phrase)):
+        char = phrase[end]
+        depth += (char == "{") - (char == "}")
+        if (char == "," and depth == 1) or depth == 0:
+            choices.append(phrase[at:end])
+            at = end + 1
+        if depth == 0:
+            break
+    return [whole for choice in choices for whole in expand(phrase[:start] + choice + phrase[at:])]

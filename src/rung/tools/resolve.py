@@ -13,6 +13,7 @@ from rung.tools.payload import Part, Payload
 from rung.tools.result import CannotAnswer, Options
 
 _ALIASES = {"yml": "yaml", "py": "python", "python3": "python", "jsonschema": "json"}
+_SYNTAX_WORDS = frozenset({"syntax", "syntaxe", "syntactically", "syntaxiquement", "parse", "parses", "parsing"})
 _PLAIN = frozenset({"", "text", "txt", "plaintext", "plain"})
 _DOCUMENTS = frozenset({"format", "minify", "sort", "repair", "convert"})
 _COMBINATIONS: dict[frozenset[str], str] = {
@@ -51,6 +52,8 @@ class _Said:
     nouns: set[str] = field(default_factory=set)
     target: set[str] = field(default_factory=set)
     question: bool = False
+    syntax: bool = False
+    """syntax itself is named"""
 
     def has(self, kind: str, value: str) -> bool:
         return (kind, value) in self.count
@@ -70,11 +73,11 @@ def understand(prompt: str, system: str = "") -> Intent | NotATask:
     if lead is None or len(system) > 600:
         return NotATask("the system prompt is not understood")
     reason = "the payload cannot be told from the instruction"
-    for parts in candidates(prompt):
+    for parts, certain in candidates(prompt):
         outcome = _one(parts, lead)
-        if isinstance(outcome, Intent):
+        if isinstance(outcome, Intent) and (certain or outcome.language in LOOSE):
             return outcome
-        reason = outcome.reason
+        reason = outcome.reason if isinstance(outcome, NotATask) else "the end of the payload is not certain"
     return NotATask(reason)
 
 
@@ -108,6 +111,8 @@ def _resolve(reading: Reading, payloads: list[Payload]) -> Intent:
     schema_at = _schema_position(reading)
     acts = _acts(said)
     schema = ""
+    if acts == {"validate"} and len(payloads) == 2 and schema_at is not None:
+        acts = {"against"}
     if "against" in acts:
         if len(payloads) != 2 or schema_at is None:
             raise _No("a schema and a document are needed, each labelled")
@@ -130,7 +135,7 @@ def _resolve(reading: Reading, payloads: list[Payload]) -> Intent:
 
 
 def _decide(reading: Reading) -> _Said:
-    said = _Said(question=reading.question)
+    said = _Said(question=reading.question, syntax=bool(reading.words & _SYNTAX_WORDS))
     sure = [features[0] for features in reading.phrases if len(features) == 1]
     hard = {
         value
@@ -145,6 +150,13 @@ def _decide(reading: Reading) -> _Said:
     said.adjs = set(said.values("adj"))
     said.nouns = set(said.values("noun"))
     said.target = set(said.values("to"))
+    said.nouns |= {value for kind, value in said.count if kind == "in"}
+    meant = hard & {"convert", "format"} or ("verb", "get") in said.count
+    if said.target and not (said.nouns & LANGUAGES) and not meant:
+        # "parsed as JSON", "errors in JSON": the only language named is the payload's own.
+        said.nouns, said.target = said.nouns | said.target, set()
+    if len(said.target) == 1 and len(said.nouns & LANGUAGES) == 2:
+        said.nouns -= said.target  # "JSON to YAML; output only the YAML"
     return said
 
 
@@ -168,13 +180,37 @@ def _acts(said: _Said) -> set[str]:
         if not (said.has("obj", "keys") and said.has("verb", "sort")) and "sort" not in acts:
             raise _No("only keys can be sorted")
         acts.add("sort")
+    for role in said.values("role"):
+        if said.has("verb", "get") or said.has("verb", "ask"):
+            raise _No("a tool is asked for, not its work")
+        acts.add(role)
+    if said.values("sort"):
+        acts.add("sort")
+    if said.has("verb", "convert"):
+        acts.add("convert")
+    if "reindent" in acts:
+        acts = acts - {"reindent"} | {"format"}
     if "pyformat" in acts:
         acts = acts - {"pyformat"} | {"format"}
     if said.values("select"):
         acts.add("lint")
     _apply_adjectives(said, acts)
     _apply_questions(said, acts)
+    _refuse_questions(said, acts)
     return acts
+
+
+def _refuse_questions(said: _Said, acts: set[str]) -> None:
+    """``Is it sorted?``, ``check the formatting``, ``give me the sorted keys`` ask about a form, not for it."""
+    made = acts & _DOCUMENTS
+    if made and said.has("verb", "ask") and not said.adjs & {"broken", "unpretty"}:
+        raise _No("a question about its form, not a task")
+    if made and (said.has("verb", "check") or said.has("verb", "analyse")):
+        raise _No("a check of its form is not a task of ours")
+    if acts == {"sort"} and said.has("verb", "get") and not said.values("sort"):
+        raise _No("the keys may be asked for, not the document")
+    if said.has("verb", "analyse") and "lint" not in acts:
+        raise _No("an analysis is not a task of ours")
 
 
 def _apply_adjectives(said: _Said, acts: set[str]) -> None:
@@ -192,8 +228,12 @@ def _apply_adjectives(said: _Said, acts: set[str]) -> None:
             acts.add("repair")
         elif adj in ("valid", "correct"):
             _valid(said, acts)
+        elif adj == "parse":
+            if not acts & {"convert"} and not said.target:
+                _valid(said, acts)
         elif adj == "broken":
-            if "repair" not in acts and not (said.adjs & {"valid"} and said.has("verb", "ask")):
+            asked = said.values("ask") or (said.adjs & {"valid"} and said.has("verb", "ask"))
+            if "repair" not in acts and not asked:
                 raise _No("broken is said, but not what to do")
         elif adj == "unpretty":
             if "format" not in acts:
@@ -218,7 +258,9 @@ def _valid(said: _Said, acts: set[str]) -> None:
 
 
 def _apply_questions(said: _Said, acts: set[str]) -> None:
-    asked = said.values("ask")
+    if said.has("ask", "data") and "against" not in acts:
+        raise _No("the data itself may be meant")
+    asked = [value for value in said.values("ask") if value != "data"]
     if asked:
         if acts - {"validate", "lint", "against"}:
             raise _No("errors are asked for together with something else")
@@ -247,22 +289,26 @@ def _language(said: _Said, payload: Payload, acts: set[str]) -> str:
         language = "sql"
     if not language and payload.text.lstrip()[:1] in ("{", "[") and _is_json(payload.text):
         language = "json"
+        if acts == {"validate"} and not said.syntax:
+            raise _No("what it should be valid as is not said")
+    if not language and said.target == {"json"} and said.has("into", "valid"):
+        language = "json"
     if not language:
         raise _No("the language is not said")
+    if "reindent" in said.acts and language in ("python", "yaml"):
+        raise _No("indentation means something there")
+    if "lint" in acts and language == "json":
+        acts -= {"lint"}
+        acts.add("validate")
     if "lint" in acts and language != "python":
         raise _No("lint is for Python")
     if "pyformat" in said.acts and language != "python":
         raise _No("that formatter is for Python")
     if "correct" in said.adjs and language in ("python", "sql", "csv"):
         raise _No("correct may mean more than its syntax")
-    checked_alone = acts == {"validate"} and said.values("ask") == ["errors"] and not said.has("ask", "syntax")
-    if checked_alone and language == "python" and not _syntax_said(said):
+    if language in ("python", "sql") and said.values("ask") and "lint" not in acts and not said.syntax:
         raise _No("errors may mean more than syntax")
     return language
-
-
-def _syntax_said(said: _Said) -> bool:
-    return said.has("say", "syntax")
 
 
 def _is_json(text: str) -> bool:
@@ -280,7 +326,7 @@ def _with_target(said: _Said, acts: set[str], language: str) -> set[str]:
     target = next(iter(targets), language)
     if target == language:
         if "convert" in acts:
-            acts = acts - {"convert"}
+            acts = acts - {"convert"} | ({"repair"} if said.has("into", "valid") else set())
             if not acts:
                 raise _No("a conversion to the same language")
         return acts
@@ -337,7 +383,8 @@ def _want(said: _Said, acts: set[str], reading: Reading) -> Want:
     fence, bare = said.has("want", "fence"), said.has("want", "nofence")
     if fence and (bare or check):
         raise _No("the form of the answer is not clear")
-    if said.has("want", "yesno") and not check:
+    words = _verdict_words(said, reading)
+    if (said.has("want", "yesno") or words[0]) and not check:
         raise _No("yes or no does not fit the task")
     if said.has("opt", "tell") and ("repair" not in acts or said.has("want", "only") or said.has("want", "noprose")):
         raise _No("the form of the answer is not clear")
@@ -353,7 +400,21 @@ def _want(said: _Said, acts: set[str], reading: Reading) -> Want:
     if asks == "valid" and plain and said.has("ask", "errors") and not where:
         asks = "errors"
     located = asks == "valid" and where and plain
-    return Want(lang, fence, said.has("want", "yesno"), where, said.has("opt", "tell"), asks, located)
+    if words[0] and (asks in ("errors", "lint") or said.has("want", "yesno")):
+        raise _No("the form of the answer is not clear")
+    if languages and acts & _DOCUMENTS and not said.has("opt", "tell"):
+        lang = "en"
+    return Want(lang, fence, said.has("want", "yesno"), words, where, said.has("opt", "tell"), asks, located)
+
+
+def _verdict_words(said: _Said, reading: Reading) -> tuple[str, str]:
+    """``valid or invalid``, ``true or false``: the words themselves are the answer."""
+    french = reading.french > reading.english
+    if said.has("want", "validword"):
+        return ("valide", "invalide") if french else ("valid", "invalid")
+    if said.has("want", "truefalse"):
+        return ("vrai", "faux") if french else ("true", "false")
+    return ("", "")
 
 
 def _schema_position(reading: Reading) -> int | None:
