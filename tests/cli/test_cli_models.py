@@ -1,0 +1,155 @@
+"""``rung models`` with a catalogue of two small made-up files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from rung.cli import models as cli
+from rung.errors import ModelFileError
+from rung.local import catalogue, fit
+from rung.local.catalogue import Row
+from rung.local.hardware import Hardware
+
+BIG, SMALL = b"big" * 1000, b"small"
+MiB = 1024 * 1024
+
+
+def a_row(name: str, content: bytes, layers: int) -> Row:
+    return Row(
+        name=name,
+        title=name.title(),
+        license="MIT",
+        file=name.replace(":", "-") + ".gguf",
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        default=True,
+        layers=layers,
+        kv_heads=2,
+        head_dim=64,
+        q4_k_bytes=0,
+        context_length=4096,
+    )
+
+
+ROWS = (a_row("toy:big", BIG, 64), a_row("toy:small", SMALL, 2))
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "rows", lambda: ROWS)
+    monkeypatch.setattr(fit, "rows", lambda: ROWS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the test's RUNG_HOME keeps models."""
+    folder = tmp_path / "rung" / "models"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def free(monkeypatch: pytest.MonkeyPatch, mib: int) -> None:
+    monkeypatch.setattr(cli.hardware, "look", lambda: Hardware(4, 64 * 1024 * MiB, mib * MiB))
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.command, arguments)
+
+
+def told(*arguments: str) -> Any:
+    return orjson.loads(run(*arguments, "--json").stdout)
+
+
+def test_list_says_what_is_here_and_what_would_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, 700)
+    (folder / "toy-small.gguf").write_bytes(SMALL)
+    big, small = told("list")["models"]
+    assert (big["name"], big["state"], big["fits"], big["path"]) == ("toy:big", "absent", False, None)
+    assert (small["state"], small["fits"], small["path"]) == ("unverified", True, str(folder / "toy-small.gguf"))
+    lines = run("list").stdout.splitlines()
+    assert lines[1].split() == ["toy:big", "0", "MiB", "346", "MiB", "no", "absent"]
+    assert "700 MiB of memory are free" in lines[-1]
+
+
+def test_pull_takes_what_is_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, 4000)
+    (folder / "toy-big.gguf").write_bytes(BIG)
+    done = run("pull", "toy:big")
+    assert done.exit_code == 0
+    assert "toy:big is here and verified" in done.stdout
+    assert told("pull", "toy:big")["state"] == "ready"
+
+
+def test_pull_default_keeps_the_smaller_one_that_is_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, 4000)
+    (folder / "toy-small.gguf").write_bytes(SMALL)
+    assert told("pull", "default")["name"] == "toy:small"
+
+
+@pytest.mark.parametrize(("mib", "reason"), [(4000, "toy:big could not be fetched"), (100, "toy:small needs 98 MiB")])
+def test_without_any_model_only_if_fits_is_content(monkeypatch: pytest.MonkeyPatch, mib: int, reason: str) -> None:
+    free(monkeypatch, mib)
+    done = run("pull", "default", "--if-fits")
+    assert done.exit_code == 0
+    assert reason in done.stderr
+    assert reason in told("pull", "default", "--if-fits")["reason"]
+    failed = run("pull", "default")
+    assert isinstance(failed.exception, ModelFileError)
+    assert reason in failed.exception.message
+
+
+def test_a_model_that_does_not_fit_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, 700)
+    failed = run("pull", "toy:big")
+    assert isinstance(failed.exception, ModelFileError)
+    assert "needs 346 MiB of memory and 512 to spare; 700 are free" in failed.exception.message
+
+
+@pytest.mark.parametrize("words", [("pull", "gpt"), ("rm", "gpt"), ("verify", "gpt")])
+def test_an_unknown_model_is_bad_usage(words: tuple[str, ...]) -> None:
+    done = run(*words)
+    assert done.exit_code == 2
+    assert "toy:big, toy:small" in done.stderr
+
+
+def test_verify_and_its_exit_codes(folder: Path) -> None:
+    assert "no model is here" in run("verify").stdout
+    (folder / "toy-big.gguf").write_bytes(BIG)
+    assert run("verify").stdout == "toy:big: good\n"
+    (folder / "toy-small.gguf").write_bytes(SMALL[::-1])
+    done = run("verify")
+    assert done.exit_code == 1
+    assert "toy:small: its sha256 is wrong" in done.stdout
+    assert told("verify", "toy:big") == {"ok": True, "models": {"toy:big": None}}
+
+
+def test_rm_and_its_exit_codes(folder: Path) -> None:
+    path = folder / "toy-big.gguf"
+    path.write_bytes(BIG)
+    assert run("rm", "toy:big").exit_code == 0
+    assert not path.exists()
+    assert run("rm", "toy:big").exit_code == 1
+    assert told("rm", "toy:big") == {"ok": False, "name": "toy:big"}
+
+
+def test_progress_without_a_terminal_is_a_line_a_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    tell = cli.progress_for("toy")
+    for here in range(0, 1001, 25):
+        tell(here, 1000)
+    assert capsys.readouterr().err.splitlines() == [f"toy: {tenth * 10} %" for tenth in range(11)]
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    tell = cli.progress_for("toy")
+    tell(MiB, 2 * MiB)
+    tell(2 * MiB, 2 * MiB)
+    err = capsys.readouterr().err
+    assert f"\rtoy [{'#' * 15:<30}]  50% of 2 MiB" in err
+    assert err.endswith("100% of 2 MiB\n")
