@@ -94,27 +94,30 @@ class EdgeProtocol(asyncio.Protocol):
         """The client will send no more: it has left, or has only closed its half. True keeps the rest open.
 
         A client that has left answers whatever we send with a reset, which is how we find out while the
-        response has not begun: those who still listen skip interim responses. In the middle of a stream
-        we take it that the client has left.
+        response has not begun: those who still listen skip interim responses (HTTP/1.0 knows none: there we
+        wait for a quick answer only). In the middle of a stream we take it that the client has left.
         """
         if self._closing:
             return False
-        if self._exchange is not None:
-            if self._exchange.started or self._exchange.scope["http_version"] == "1.0":
+        exchange = self._exchange
+        if exchange is None and not self._unread:
+            if self._intake.phase != IDLE:
+                self._refuse(_cut_short())
+            return False
+        if exchange is not None and not exchange.complete:
+            if exchange.started:
                 self.transport.abort()
                 return False
-            self._half_closed = True
-            self._probe()
-            return True
-        if self._unread:
-            self._half_closed = True
-            return True
-        if self._intake.phase != IDLE:
-            self._refuse(_cut_short())
-        return False
+            self._probe(exchange)
+        self._half_closed = True
+        return True
 
-    def _probe(self) -> None:
-        if self.write_paused is None:
+    def _probe(self, exchange: Exchange) -> None:
+        if exchange.scope["http_version"] == "1.0":
+            if self._probe_pause > FIRST_PROBE:
+                self.transport.abort()
+                return
+        elif self.write_paused is None:
             self.transport.write(_CONTINUE)
         self._expect(self._probe_pause)
         self._probe_pause = min(2 * self._probe_pause, LONGEST_PROBE)
@@ -132,7 +135,7 @@ class EdgeProtocol(asyncio.Protocol):
         if self._exchange is None or self._exchange.complete:
             self._loop.call_soon(self._advance)  # asyncio's transport must not be closed from in here
         elif self._half_closed and not self._exchange.started:
-            self._probe()
+            self._probe(self._exchange)
         elif not self._closing:
             self._deadline = math.inf
 
@@ -164,7 +167,7 @@ class EdgeProtocol(asyncio.Protocol):
             self.transport.abort()  # takes nothing, or does not go
         elif self._exchange is not None:
             if self._half_closed and not self._exchange.started:
-                self._probe()
+                self._probe(self._exchange)
         elif self._intake.phase != IDLE:
             self._refuse(self._intake.too_late())
         else:
