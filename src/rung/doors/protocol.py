@@ -23,7 +23,7 @@ LINGER = 2.0
 PIPELINE_LIMIT = 64
 """requests that one slice of input may hold beside the one being answered"""
 
-FIRST_PROBE, LONGEST_PROBE = 0.02, 5.0
+FIRST_PROBE, LONGEST_PROBE = 0.005, 5.0
 """seconds between the probes of a half-closed connection; they double"""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
