@@ -98,7 +98,7 @@ def _named(call: Call, lineup: Lineup) -> tuple[Rung | None, ...]:
 
 def dead_end(call: Call, lineup: Lineup) -> RungError:
     """Why no model could be asked for `call`, and what to do about it."""
-    if call.private and (lineup.reference or lineup.local is None):
+    if call.private:
         return PrivacyError(
             f"a private call may not leave this machine, and nothing here answers model {call.model!r}; "
             "use model 'local' (first: rung models pull qwen2.5-coder:1.5b) or a provider marked private_host"
