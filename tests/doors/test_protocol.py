@@ -155,6 +155,9 @@ class Site:
     async def do_silent(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         return
 
+    async def do_cancel(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        raise asyncio.CancelledError
+
     async def do_inject(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         await self.answer(send, b"", headers=[(b"x-model", b"a\r\nset-cookie: b")])
 
@@ -828,7 +831,7 @@ async def test_a_client_that_reads_late_gets_everything() -> None:
 # --- applications that fail
 
 
-@pytest.mark.parametrize("path", ["boom", "silent", "inject", "short"])
+@pytest.mark.parametrize("path", ["boom", "silent", "cancel", "inject", "short"])
 async def test_a_failing_application_is_a_500_that_tells_nothing(path: str, logged: list[logging.LogRecord]) -> None:
     async with served(Site()) as (_, port):
         [reply] = await talk(port, b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode())

@@ -88,28 +88,35 @@ class Exchange:
         self._ran = True
         try:
             await state.app(self.scope, self.receive, self.send)
-            if not self.complete and not self.gone:
-                log.error("the application returned before its response was complete")
-                self._give_up(RungError("the gateway failed to answer; its log says more"))
+            self._not_complete("the application returned before its response was complete")
         except asyncio.CancelledError:
-            if not self.complete and not self.gone:
-                self._give_up(OverloadedError("the gateway is shutting down; try again", code="shutting_down"))
+            self._not_complete("the application was cancelled, but its client is still there")
             raise
         except Exception:
             if self.gone:
                 log.debug("the application failed after its client had left", exc_info=True)
             else:
                 log.exception("the application failed")
-            if not self.complete and not self.gone:
-                self._give_up(RungError("the gateway failed to answer; its log says more"))
+                self._give_up(_failed())
         finally:
             self.release()
             state.forget(self)
 
+    def _not_complete(self, why: str) -> None:
+        """The application has ended: if its response has not, say so."""
+        if self.complete or self.gone:
+            return
+        if self._connection.state.draining:
+            self._give_up(OverloadedError("the gateway is shutting down; try again", code="shutting_down"))
+        else:
+            log.error(why)
+            self._give_up(_failed())
+
     def _give_up(self, error: RungError) -> None:
         """An error if nothing has been sent yet; else cut the connection, so that nobody takes it for whole."""
-        self.complete = True
-        self._connection.give_up(None if self.started else error)
+        if not self.complete:
+            self.complete = True
+            self._connection.give_up(None if self.started else error)
 
     def leave(self) -> None:
         """The client has gone: cancel the work, unless it is done."""
@@ -183,7 +190,8 @@ class Exchange:
                 continue  # framing is ours
             lines += (name, b": ", value, b"\r\n")
         head = b"".join(lines)
-        if head.count(b"\n") != len(lines) // 4 + 1 or head.count(b"\r") != len(lines) // 4 + 1 or b"\0" in head:
+        ends = len(lines) // 4 + 1  # each header is four pieces, and there is the status line
+        if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
             raise RuntimeError("a response header holds a line break or a NUL")
         self._silent = status in _BODILESS or self.scope["method"] == "HEAD"
         return head
@@ -223,3 +231,7 @@ class Exchange:
             if self._remaining < 0 or (self._remaining and not more):
                 raise RuntimeError("the response is longer or shorter than its content-length")
         return body
+
+
+def _failed() -> RungError:
+    return RungError("the gateway failed to answer; its log says more")
