@@ -134,7 +134,9 @@ def read(said: list[str]) -> Reading | None:
             i += 1
             continue
         end, leaf, number = _longest(root, said, i)
-        if not leaf:
+        if not leaf or ("no", "") in leaf:
+            return None
+        if leaf[0][0] == "label" and end < len(said) and said[end] not in ("|", "§"):
             return None
         features = [(kind, number if value == "#" else value) for kind, value in leaf]
         if pending and any(kind == "noun" and value in LANGUAGES for kind, value in features):
@@ -244,11 +246,13 @@ def candidates(text: str) -> list[tuple[list[Part], bool]]:
     parts = split(text)
     if parts is not None:
         out.append((parts, True))
-    if not parts or not any(isinstance(part, Payload) and part.fenced for part in parts):
+    fenced = parts is not None and any(isinstance(part, Payload) and part.fenced for part in parts)
+    if not fenced and (_LOOSE_NAME.search(text[:600]) or _LOOSE_NAME.search(text[-400:])):
         out += [(cut, False) for cut in (_after_head(text), _before_tail(text)) if cut is not None]
     return out
 
 
+_LOOSE_NAME = re.compile(r"\b(?:python|py|sql|ya?ml|toml|csv|query|requ[eê]te)", re.IGNORECASE)
 _BOUNDARY = re.compile(r"[:?.\n]")
 
 

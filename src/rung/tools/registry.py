@@ -32,6 +32,9 @@ class Tool:
         return all(name in sys.modules for name in self.needs)
 
 
+# sqlglot loads each dialect's module at its first use.
+_SQL = ("sqlglot", *(f"sqlglot.dialects.{name}" for name in sql.DIALECTS if name))
+
 ROWS: tuple[Tool, ...] = (
     Tool("json", "format", json_.format_),
     Tool("json", "minify", json_.minify),
@@ -51,8 +54,8 @@ ROWS: tuple[Tool, ...] = (
     Tool("python", "validate", python.validate),
     Tool("python", "format", python.format_, inline=0, needs=("ruff",)),
     Tool("python", "lint", python.lint, inline=0, needs=("ruff",)),
-    Tool("sql", "format", sql.format_, inline=500, needs=("sqlglot",)),
-    Tool("sql", "validate", sql.validate, inline=500, needs=("sqlglot",)),
+    Tool("sql", "format", sql.format_, inline=500, needs=_SQL),
+    Tool("sql", "validate", sql.validate, inline=500, needs=_SQL),
 )
 
 TOOLS: dict[tuple[str, str], Tool] = {(row.language, row.action): row for row in ROWS}

@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 from rung.tools.answer import Want
 from rung.tools.intent import LANGUAGES, LOOSE, Intent, NotATask, Reading, candidates, may_be_task, read, short, words
 from rung.tools.lexicon import Feature
-from rung.tools.lossless import InvalidJson, parse
+from rung.tools.lossless import InvalidJson, Object, parse
 from rung.tools.payload import Part, Payload
 from rung.tools.result import CannotAnswer, Options
 
 _ALIASES = {"yml": "yaml", "py": "python", "python3": "python", "jsonschema": "json"}
 _SYNTAX_WORDS = frozenset({"syntax", "syntaxe", "syntactically", "syntaxiquement", "parse", "parses", "parsing"})
+_TYPES = tuple(f'"{name}"' for name in ("object", "array", "string", "number", "integer", "boolean", "null"))
+_INDENT_WORDS = frozenset({"indent", "indente", "indenter", "indentez"})
+_SCHEMA_KEYS = frozenset(
+    {"$schema", "properties", "required", "items", "enum", "anyOf", "oneOf", "allOf", "$ref", "$defs"}
+)
 _PLAIN = frozenset({"", "text", "txt", "plaintext", "plain"})
 _DOCUMENTS = frozenset({"format", "minify", "sort", "repair", "convert"})
 _COMBINATIONS: dict[frozenset[str], str] = {
@@ -108,8 +113,8 @@ def _one(parts: list[Part], lead: list[str]) -> Intent | NotATask:
 
 def _resolve(reading: Reading, payloads: list[Payload]) -> Intent:
     said = _decide(reading)
-    schema_at = _schema_position(reading)
-    acts = _acts(said)
+    schema_at = _schema_position(reading, payloads)
+    acts = _acts(said, reading.words)
     schema = ""
     if acts == {"validate"} and len(payloads) == 2 and schema_at is not None:
         acts = {"against"}
@@ -173,7 +178,7 @@ def _pick(features: list[Feature], asked: bool, described: bool) -> Feature:
     return next((one for one in features if one[0] != "fill"), features[0])
 
 
-def _acts(said: _Said) -> set[str]:
+def _acts(said: _Said, reading_words: frozenset[str]) -> set[str]:
     """What is asked for, adjectives and questions included; raises _No where they contradict."""
     acts = set(said.acts)
     if said.has("verb", "sort") or said.has("obj", "keys"):
@@ -188,6 +193,8 @@ def _acts(said: _Said) -> set[str]:
         acts.add("sort")
     if said.has("verb", "convert"):
         acts.add("convert")
+    if not acts and said.values("indent") and reading_words & _INDENT_WORDS:
+        acts.add("format")
     if "reindent" in acts:
         acts = acts - {"reindent"} | {"format"}
     if "pyformat" in acts:
@@ -304,7 +311,7 @@ def _language(said: _Said, payload: Payload, acts: set[str]) -> str:
         raise _No("lint is for Python")
     if "pyformat" in said.acts and language != "python":
         raise _No("that formatter is for Python")
-    if "correct" in said.adjs and language in ("python", "sql", "csv"):
+    if "correct" in said.adjs and (language in ("python", "sql", "csv") or not (named or said.syntax)):
         raise _No("correct may mean more than its syntax")
     if language in ("python", "sql") and said.values("ask") and "lint" not in acts and not said.syntax:
         raise _No("errors may mean more than syntax")
@@ -417,16 +424,22 @@ def _verdict_words(said: _Said, reading: Reading) -> tuple[str, str]:
     return ("", "")
 
 
-def _schema_position(reading: Reading) -> int | None:
-    """Which payload the last schema word before it labels, if exactly one is labelled."""
-    found: list[int] = []
+def _schema_position(reading: Reading, payloads: list[Payload]) -> int | None:
+    """Which of two payloads is the schema: the one labelled so, else the one a sentence about it leads to.
+
+    None unless the words say one of the two and the payloads look the part.
+    """
+    marked: list[int] = []
+    led: list[int] = []
     at = 0
     last: Feature = ("", "")
     for features in reading.phrases:
         kinds = {kind for kind, _ in features}
         if "payload" in kinds:
-            if last == ("mark", "schema") or last == ("act", "against"):
-                found.append(at)
+            if last == ("mark", "schema"):
+                marked.append(at)
+            elif last == ("act", "against"):
+                led.append(at)
             at += 1
             last = ("", "")
         elif ("mark", "schema") in features:
@@ -435,4 +448,18 @@ def _schema_position(reading: Reading) -> int | None:
             last = ("act", "against")
         elif kinds & {"noun", "to", "mark"}:
             last = ("noun", "")
-    return found[0] if len(found) == 1 else None
+    found = marked or led
+    if len(found) != 1 or len(payloads) != 2:
+        return None
+    schema, document = payloads[found[0]].text, payloads[1 - found[0]].text
+    return found[0] if _like_schema(schema) and not _like_schema(document) else None
+
+
+def _like_schema(text: str) -> bool:
+    try:
+        value = parse(text).value
+    except (InvalidJson, CannotAnswer):
+        return False
+    return isinstance(value, Object) and any(
+        key.strip('"') in _SCHEMA_KEYS or (key == '"type"' and item in _TYPES) for key, item in value
+    )
