@@ -123,6 +123,7 @@ async def test_what_the_child_complains_about_is_final(make: MakeEngine, tmp_pat
     assert lives(tmp_path) == 1
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio", ("asyncio", {"use_uvloop": True})], ids=["asyncio", "uvloop"])
 async def test_a_killed_child_breaks_its_calls_and_comes_back(make: MakeEngine, client: Client) -> None:
     engine = make()
     await engine.start()
@@ -206,6 +207,7 @@ async def test_waiting_for_ready_has_a_limit(make: MakeEngine) -> None:
     assert engine.state == "loading"
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio", ("asyncio", {"use_uvloop": True})], ids=["asyncio", "uvloop"])
 async def test_stop_ends_the_child_whatever_it_does(make: MakeEngine) -> None:
     for mode in ("good", "hangs"):
         engine = make(mode)
