@@ -129,6 +129,7 @@ def model(content: bytes, *, urls: tuple[str, ...] = (), slice_bytes: int = 0, *
         "head_dim": 64,
         "q4_k_bytes": 0,
         "context_length": 4096,
+        "vocabulary": 3,
         "urls": urls,
         "mirror": mirror,
     }

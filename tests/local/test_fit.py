@@ -27,13 +27,21 @@ def put(folder: Path, model: Row) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("name", "context", "measured_mib"),
-    [("qwen2.5-coder:1.5b", 4096, 1936), ("qwen2.5-coder:0.5b", 4096, 675), ("smollm2:135m", 4096, 254)],
-)
-def test_the_formula_is_within_a_tenth_of_what_was_measured(name: str, context: int, measured_mib: int) -> None:
+MEASURED = [  # peak MiB of the engine's child after use, xllamacpp 2026.10, one thread
+    ("qwen2.5-coder:1.5b", 4096, 1873),
+    ("qwen2.5-coder:1.5b", 8192, 1985),
+    ("qwen2.5-coder:1.5b", 16384, 2207),
+    ("qwen2.5-coder:0.5b", 4096, 639),
+    ("qwen2.5-coder:0.5b", 8192, 688),
+    ("smollm2:135m", 2048, 195),
+    ("smollm2:135m", 4096, 240),
+]
+
+
+@pytest.mark.parametrize(("name", "context", "measured_mib"), MEASURED)
+def test_the_formula_is_within_three_percent_of_what_was_measured(name: str, context: int, measured_mib: int) -> None:
     model = row(name)
-    assert ram_needed(model.bytes, model, context=context) / MiB == pytest.approx(measured_mib, rel=0.1)
+    assert ram_needed(model.bytes, model, context=context) / MiB == pytest.approx(measured_mib, rel=0.03)
 
 
 def test_context_and_slots_cost_memory() -> None:
@@ -46,7 +54,9 @@ def test_context_and_slots_cost_memory() -> None:
 def test_a_header_does_as_well_as_a_row(tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     path.write_bytes(gguf())
-    assert ram_needed(656, read_header(path), context=1024) == 656 + 2 * 2 * 2 * 64 * 1024 * 2 + 144 + 90 * MiB
+    assert (
+        ram_needed(656, read_header(path), context=1024) == 656 + 2 * 2 * 2 * 64 * 1024 * 2 + 144 + 400 * 3 + 36 * MiB
+    )
 
 
 def test_the_margin_decides() -> None:
@@ -90,7 +100,7 @@ def test_a_named_model_must_be_here_and_fit(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"rung models pull qwen2\.5-coder:1\.5b"):
         chosen_model("qwen2.5-coder:1.5b", tmp_path, machine(64 * GiB), context=8192)
     put(tmp_path, row("qwen2.5-coder:1.5b"))
-    with pytest.raises(ModelFileError, match="1976 MiB of memory and 512 to spare, 1024 are free"):
+    with pytest.raises(ModelFileError, match="1980 MiB of memory and 512 to spare, 1024 are free"):
         chosen_model("qwen2.5-coder:1.5b", tmp_path, machine(GiB), context=8192)
     with pytest.raises(ModelFileError, match="no model 'gpt'"):
         chosen_model("gpt", tmp_path, machine(GiB), context=8192)

@@ -24,6 +24,7 @@ def test_the_shape_is_read(tmp_path: Path) -> None:
     header = read(tmp_path, WHOLE)
     assert header.architecture == "qwen2"
     assert (header.layers, header.kv_heads, header.head_dim, header.context_length) == (2, 2, 64, 4096)
+    assert header.vocabulary == 3
     assert header.has_chat_template
     assert header.min_file_bytes == len(WHOLE)
 

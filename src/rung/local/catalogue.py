@@ -51,6 +51,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     head_dim: int
     q4_k_bytes: int
     context_length: int
+    vocabulary: int
     urls: tuple[str, ...] = ()
     mirror: Mirror | None = None
 

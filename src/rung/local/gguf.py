@@ -37,6 +37,7 @@ class Header:
     Attributes:
         kv_heads, head_dim: attention heads holding keys and values, and the width of each.
         context_length: the longest context the model was trained for, in tokens.
+        vocabulary: how many tokens it knows.
         min_file_bytes: what the tensor table asks for; a shorter file is truncated.
         q4_k_bytes: Q4_K tensors outside the embeddings, which llama.cpp copies into a faster layout.
     """
@@ -47,6 +48,7 @@ class Header:
     kv_heads: int
     head_dim: int
     context_length: int
+    vocabulary: int
     has_chat_template: bool
     min_file_bytes: int
     q4_k_bytes: int
@@ -101,6 +103,7 @@ def _header(facts: dict[str, Any], least: int, q4_k: int) -> Header:
         kv_heads=fact("attention.head_count_kv", heads),
         head_dim=fact("attention.key_length", fact("embedding_length") // max(1, heads)),
         context_length=fact("context_length"),
+        vocabulary=facts.get("tokenizer.ggml.tokens", 0),
         has_chat_template="tokenizer.chat_template" in facts,
         min_file_bytes=least,
         q4_k_bytes=q4_k,
