@@ -9,7 +9,7 @@ import orjson
 
 from rung.answer import Usage
 from rung.errors import RungError
-from rung.ladder.climb import Attempt, Climb
+from rung.ladder.climb import Climb
 from rung.store.ledger import ClimbRow
 
 CLIENT_LEFT = 499
@@ -58,7 +58,7 @@ def row(record: Climb, *, with_text: bool = False) -> ClimbRow:
         simulated=evidence is not None and evidence.simulated,
         unproved=evidence is not None and evidence.unproved,
         fingerprint=call.fingerprint,
-        attempts=orjson.dumps([_attempt(attempt) for attempt in record.attempts]),
+        attempts=orjson.dumps(record.attempts),
         request_text=call.raw if text else None,
         answer_text=record.text() if text else None,
     )
@@ -103,18 +103,3 @@ def _cache(record: Climb) -> str:
                 return "hit"
             return attempt.reason.partition(":")[0]
     return ""
-
-
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "rung": attempt.rung,
-        "model": attempt.model,
-        "outcome": attempt.outcome,
-        "reason": attempt.reason,
-        "ms": round(attempt.ms, 3),
-        "cost_pico": attempt.cost,
-    }
-    if attempt.usage is not None:
-        told["input_tokens"] = attempt.usage.prompt_tokens
-        told["output_tokens"] = attempt.usage.completion_tokens
-    return told

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from rung.errors import RungError
-from rung.ladder.climb import Climb
+from rung.ladder.climb import Attempt, Climb
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -38,34 +38,33 @@ def climb_headers(record: Climb) -> RawHeaders:
     if answer is not None:
         headers.append((b"x-rung", answer.rung.encode()))
         headers.append((b"x-rung-model", answer.model.encode()))
-        if answer.evidence.unproved:
+        evidence = answer.evidence
+        if evidence.unproved:
             headers.append((b"x-rung-unproved", b"true"))
-        if answer.evidence.simulated:
+        if evidence.simulated:
             headers.append((b"x-rung-simulated", b"true"))
-        if answer.evidence.stripped:
-            headers.append((b"x-rung-stripped", ", ".join(answer.evidence.stripped).encode()))
+        if evidence.stripped:
+            headers.append((b"x-rung-stripped", ", ".join(evidence.stripped).encode()))
         headers += answer.headers
     if record.buffered:
         headers.append((b"x-rung-buffered", record.buffered.encode()))
     if call.task:
         headers.append((b"x-rung-task", call.task.encode("ascii", "replace")))
     headers.append((b"x-rung-climb", record.path().encode()))
-    cache = _cache_status(record)
-    if cache:
-        headers.append((b"cache-status", cache))
-    times = [f"{attempt.rung};dur={attempt.ms:.2f}" for attempt in record.attempts]
-    times.append(f"total;dur={(time.monotonic() - call.started) * 1e3:.2f}")
-    headers.append((b"server-timing", ", ".join(times).encode()))
+    times = ""
+    for attempt in record.attempts:
+        if attempt.rung == "exact":
+            headers.append((b"cache-status", _cache_status(attempt)))
+        times += f"{attempt.rung};dur={attempt.ms:.2f}, "
+    total = (time.monotonic() - call.started) * 1e3
+    headers.append((b"server-timing", f"{times}total;dur={total:.2f}".encode()))
     return headers
 
 
-def _cache_status(record: Climb) -> bytes:
-    for attempt in record.attempts:
-        if attempt.rung == "exact":
-            if attempt.outcome == "answered":
-                return b"exact; hit"
-            return b"exact; fwd=bypass" if attempt.reason.startswith("bypass") else b"exact; fwd=miss"
-    return b""
+def _cache_status(attempt: Attempt) -> bytes:
+    if attempt.outcome == "answered":
+        return b"exact; hit"
+    return b"exact; fwd=bypass" if attempt.reason.startswith("bypass") else b"exact; fwd=miss"
 
 
 def end_note(record: Climb) -> dict[str, Any]:

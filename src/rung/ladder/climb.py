@@ -120,7 +120,7 @@ class Climb:
 
     def path(self) -> str:
         """The climb on one line: ``tool=declined:not_a_tool_task, exact=miss, local=answered``."""
-        return ", ".join(_step(attempt) for attempt in self.attempts)
+        return ", ".join([_step(attempt) for attempt in self.attempts])
 
     def cost(self) -> int | None:
         """Pico-dollars of every attempt, refused ones included; None if any is unknown."""
@@ -158,7 +158,11 @@ async def climb(call: Call, rungs: Sequence[Rung], record: Climb, budget: RetryB
             try:
                 answer = await rung.attempt(call)
                 if not isinstance(answer, Declined):
-                    await _commit(record, answer, has_next=place + 1 < len(rungs))
+                    checked = check_for(call) if place + 1 < len(rungs) else None
+                    if answer.body is None or checked is not None:
+                        await _open(record, answer, checked)
+                    record.first_content = time.monotonic()
+                    record.answer = answer
             except Fault as fault:
                 record.faults.append(fault)
                 attempt.outcome, attempt.reason = "failed", fault.code
@@ -176,11 +180,12 @@ async def climb(call: Call, rungs: Sequence[Rung], record: Climb, budget: RetryB
     raise _exhausted(record)
 
 
-async def _commit(record: Climb, answer: Answer, *, has_next: bool) -> None:
-    """Read up to the first content. From here on the answer is the caller's."""
+async def _open(record: Climb, answer: Answer, checked: tuple[str, Check] | None) -> None:
+    """Read a stream up to its first content, or to its end if the whole text must be checked.
+
+    After this the answer is the caller's: the commit point.
+    """
     record._opening = []
-    record.answer = None
-    checked = check_for(record.call) if has_next else None
     try:
         if answer.events is not None:
             async for event in answer.events:
@@ -195,8 +200,6 @@ async def _commit(record: Climb, answer: Answer, *, has_next: bool) -> None:
     except BaseException:
         await answer.aclose()
         raise
-    record.first_content = time.monotonic()
-    record.answer = answer
 
 
 def _check(answer: Answer, events: list[Event], name: str, check: Check) -> None:

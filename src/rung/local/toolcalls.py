@@ -9,6 +9,7 @@ requires, is a tool call; any other text stays a text.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -62,14 +63,15 @@ def _is_a(value: Any, schema: Any) -> bool:
         return False
     wanted = schema.get("type")
     kinds = wanted if isinstance(wanted, list) else [wanted]
-    return wanted is None or any(_KINDS.get(kind, lambda _: True)(value) for kind in kinds)
+    known = [_KINDS[kind] for kind in kinds if kind in _KINDS]
+    return not known or any(is_kind(value) for is_kind in known)
 
 
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
     "integer": lambda value: _number(value) and value == int(value),

@@ -104,6 +104,26 @@ def edit(
     return b"".join(pieces)
 
 
+def replace_text(raw: bytes, key: str, old: str, new: bytes) -> bytes | None:
+    """The common edit, cheaply: top-level member `key` (plain ASCII), known to hold the text `old`, becomes `new`.
+
+    None where a glance cannot be sure, and `edit` must look: the quoted key has to stand in `raw` exactly once,
+    before a colon and `old` as plainly written, and no ASCII character may be escaped anywhere (a key may be
+    spelled with escapes).
+    """
+    quoted = b'"%b"' % key.encode("ascii")
+    start = raw.find(quoted)
+    if start < 0 or raw.find(quoted, start + 1) >= 0 or b"\\u00" in raw:
+        return None
+    value = raw.find(b'"', start + len(quoted))
+    if raw[start + len(quoted) : value].strip() != b":":
+        return None
+    end = value + len(old) + 2
+    if raw[value:end] != b'"%b"' % old.encode("utf-8", "surrogatepass"):
+        return None
+    return b"".join((raw[:value], new, raw[end:]))
+
+
 def append_member(raw_object: bytes, key: str, value: bytes) -> bytes:
     """`raw_object` with one member more before its closing brace. `key` must not be there yet: not checked."""
     brace = raw_object.rindex(b"}")
