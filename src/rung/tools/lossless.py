@@ -84,6 +84,7 @@ _BAD_START = {"'": "single-quote", "/": "comment", "#": "comment", "\ufeff": "bo
 
 def _why(text: str, pos: int, expected: str) -> InvalidJson:
     """The most telling fault at a place where no token could be read or the wrong one was."""
+    expected = expected.removeprefix("first-")
     if pos >= len(text):
         return _fault("end" if text.strip() else "empty", text, max(len(text) - 1, 0))
     char = text[pos]
@@ -114,6 +115,19 @@ def _bad_string(text: str, pos: int) -> InvalidJson:
     return _fault("open-string", text, pos)
 
 
+_ALLOWED = {
+    "value": '"0{[',
+    "first-value": '"0{[]',
+    "key": '"',
+    "first-key": '"}',
+    "colon": ":",
+    "object-next": ",}",
+    "array-next": ",]",
+    "extra": "",
+}
+"""per state, the kinds of token that may come: ``"`` a string, ``0`` another scalar, or the mark itself"""
+
+
 def parse(text: str, *, max_depth: int = MAX_DEPTH, max_chars: int = MAX_CHARS) -> Document:
     """Read one JSON document.
 
@@ -121,100 +135,73 @@ def parse(text: str, *, max_depth: int = MAX_DEPTH, max_chars: int = MAX_CHARS) 
     """
     if len(text) > max_chars:
         raise TooBig(f"the JSON has more than {max_chars} characters")
-    duplicates: list[str] = []
-    stack: list[Object | Array] = []
-    keys: list[set[str]] = []
-    root: list[Value] = []
-    key = ""
-    pos = 0
-    last_comma = 0
-    state = "value"  # value, first-value, key, first-key, colon, next
+    document = Document("", [])
+    root = Array()
+    stack: list[Object | Array] = [root]
+    keys: list[set[str]] = [set()]
+    key, state, pos, comma = "", "value", 0, 0
     match = _TOKEN.match
-    while True:
-        token = match(text, pos)
-        if token is None:
-            start = _skip(text, pos)
-            if state == "next" and not stack:
-                if start == len(text):
-                    return Document(root[0], duplicates)
-                raise _fault("extra", text, start)
-            raise _why(text, start, _expected(state, stack))
-        kind = token.lastindex
-        lexeme = token[kind]  # type: ignore[index]  # one group always matched
-        start, pos = token.start(kind), token.end()  # type: ignore[arg-type]
-        if state in ("value", "first-value"):
-            if kind != 1:
-                _put(stack, root, key, lexeme)
-                state = "next"
-            elif lexeme in "{[":
-                made: Object | Array = Object() if lexeme == "{" else Array()
-                _put(stack, root, key, made)
-                stack.append(made)
-                keys.append(set())
-                if len(stack) > max_depth:
-                    raise TooBig(f"the JSON is nested more than {max_depth} levels deep")
-                state = "first-key" if lexeme == "{" else "first-value"
-            elif lexeme == "]" and state == "first-value":
-                stack.pop()
-                keys.pop()
-                state = "next"
-            elif lexeme == "]" and stack and isinstance(stack[-1], Array):
-                raise _fault("trailing-comma", text, last_comma, start)
-            else:
-                raise _fault("value", text, start)
-        elif state == "next":
-            if not stack:
-                raise _fault("extra", text, start)
-            in_object = isinstance(stack[-1], Object)
-            if lexeme == ",":
-                last_comma = start
-                state = "key" if in_object else "value"
-            elif lexeme == ("}" if in_object else "]"):
-                stack.pop()
-                keys.pop()
-            else:
-                raise _fault("object-next" if in_object else "array-next", text, start)
-        elif state == "colon":
-            if lexeme != ":":
-                raise _fault("colon", text, start)
+    while token := match(text, pos):
+        group = token.lastindex or 0
+        lexeme = token[group]
+        kind = lexeme if group == 1 else '"' if group == 2 else "0"
+        if kind not in _ALLOWED[state]:
+            raise _wrong(text, token.start(group), state, kind, comma)
+        pos = token.end()
+        if kind == ",":
+            comma = pos - 1
+            state = "key" if state == "object-next" else "value"
+            continue
+        if kind == ":":
             state = "value"
-        elif kind == 2:
-            key = lexeme
-            plain = key if "\\" not in key else json.dumps(json.loads(key))
+            continue
+        if kind == '"' and state in ("key", "first-key"):
+            key, state = lexeme, "colon"
+            plain = key if "\\" not in key else quote(text_of(key))
             if plain in keys[-1]:
-                duplicates.append(key)
+                document.duplicates.append(key)
             keys[-1].add(plain)
-            state = "colon"
-        elif lexeme == "}" and state == "first-key":
+            continue
+        if kind in "}]":
             stack.pop()
             keys.pop()
-            state = "next"
-        elif lexeme == "}":
-            raise _fault("trailing-comma", text, last_comma, start)
         else:
-            raise _fault("key", text, start)
-
-
-def _put(stack: list[Object | Array], root: list[Value], key: str, value: Value) -> None:
-    if not stack:
-        root.append(value)
-        return
-    top = stack[-1]
-    if isinstance(top, Object):
-        top.append((key, value))
-    else:
-        top.append(value)
-
-
-def _skip(text: str, pos: int) -> int:
+            value: Value = lexeme if kind in '"0' else Object() if kind == "{" else Array()
+            _put(stack[-1], key, value)
+            if not isinstance(value, str):
+                stack.append(value)
+                keys.append(set())
+                if len(stack) > max_depth + 1:
+                    raise TooBig(f"the JSON is nested more than {max_depth} levels deep")
+                state = "first-key" if kind == "{" else "first-value"
+                continue
+        state = "extra" if len(stack) == 1 else "object-next" if isinstance(stack[-1], Object) else "array-next"
     found = _SPACE.match(text, pos)
-    return found.end() if found else pos
+    start = found.end() if found else pos
+    if state != "extra" or start < len(text):
+        raise _why(text, start, state)
+    document.value = root[0]
+    return document
 
 
-def _expected(state: str, stack: list[Object | Array]) -> str:
-    if state == "next":
-        return "object-next" if isinstance(stack[-1], Object) else "array-next"
-    return {"first-value": "value", "first-key": "key"}.get(state, state)
+def _put(parent: Object | Array, key: str, value: Value) -> None:
+    if isinstance(parent, Object):
+        parent.append((key, value))
+    else:
+        parent.append(value)
+
+
+def _wrong(text: str, start: int, state: str, kind: str, comma: int) -> InvalidJson:
+    """The fault of a token that may not stand where it does."""
+    after_comma = comma and not text[comma + 1 : start].strip()
+    if after_comma and (state, kind) in (("key", "}"), ("value", "]")):
+        return _fault("trailing-comma", text, comma, start)
+    return _fault(state.removeprefix("first-"), text, start)
+
+
+def quote(text: str) -> str:
+    """A string as a JSON lexeme, non-ASCII kept."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def write(value: Value, indent: str | None) -> str:

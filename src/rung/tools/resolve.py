@@ -425,9 +425,9 @@ def _verdict_words(said: _Said, reading: Reading) -> tuple[str, str]:
 
 
 def _schema_position(reading: Reading, payloads: list[Payload]) -> int | None:
-    """Which of two payloads is the schema: the one labelled so, else the one a sentence about it leads to.
+    """Which of two payloads is the schema: one labelled so (else one a sentence about it leads to) that looks it.
 
-    None unless the words say one of the two and the payloads look the part.
+    None unless exactly one of the two looks like a schema.
     """
     marked: list[int] = []
     led: list[int] = []
@@ -449,10 +449,10 @@ def _schema_position(reading: Reading, payloads: list[Payload]) -> int | None:
         elif kinds & {"noun", "to", "mark"}:
             last = ("noun", "")
     found = marked or led
-    if len(found) != 1 or len(payloads) != 2:
+    if len(payloads) != 2 or not found:
         return None
-    schema, document = payloads[found[0]].text, payloads[1 - found[0]].text
-    return found[0] if _like_schema(schema) and not _like_schema(document) else None
+    alike = [i for i, payload in enumerate(payloads) if _like_schema(payload.text)]
+    return alike[0] if len(alike) == 1 and alike[0] in found else None
 
 
 def _like_schema(text: str) -> bool:

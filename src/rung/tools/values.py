@@ -15,16 +15,11 @@ from datetime import date, datetime, time
 from typing import Any
 
 from rung.tools import lossless, yaml_
-from rung.tools.lossless import Array, Object, Value
+from rung.tools.lossless import Array, Object, Value, quote
 from rung.tools.result import CannotAnswer, Options, Result
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 MAX_CELL = 32_000
-
-
-def quote(text: str) -> str:
-    """A string as a JSON lexeme, non-ASCII kept."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def read_json(text: str, options: Options) -> Value:
