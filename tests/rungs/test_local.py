@@ -11,7 +11,7 @@ import pytest
 
 from rung.answer import Answer, Declined
 from rung.call import Call
-from rung.errors import EngineFault, RejectedFault
+from rung.errors import BadAnswerFault, EngineFault, RejectedFault
 from rung.local.engine import State
 from rung.rungs.local import LocalRung
 from rung.testing import make_call
@@ -167,8 +167,8 @@ async def test_a_whole_answer_is_gathered_from_a_stream(rung: LocalRung, engine:
     assert answer.whole
     assert answer.rung == "local"
     body = orjson.loads(answer.body or b"")
-    message = {"role": "assistant", "content": "Hello", "refusal": None}
-    assert body["choices"] == [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}]
+    message = {"role": "assistant", "content": "Hello"}
+    assert body["choices"] == [{"index": 0, "message": message, "finish_reason": "stop"}]
     assert (body["object"], body["id"], body["model"]) == ("chat.completion", "c1", "tiny")
     assert body["usage"]["prompt_tokens"] == 9
     assert body["usage"]["prompt_tokens_details"] == {"cached_tokens": 8}
@@ -222,8 +222,7 @@ async def test_logprobs_and_reasoning_are_gathered(rung: LocalRung, engine: Fake
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "text_only"),
         ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "text_only"),
         ({"messages": [{"role": "user", "content": ["odd"]}]}, "text_only"),
-        ({"tools": [{"type": "function"}]}, "tools_unsupported"),
-        ({"functions": [{"name": "f"}]}, "tools_unsupported"),
+        ({"functions": [{"name": "f"}]}, "functions_unsupported"),
         ({"n": 2}, "one_choice_only"),
     ],
 )
@@ -367,3 +366,57 @@ async def test_a_stream_nobody_began_frees_its_slot(rung: LocalRung, engine: Fak
     await answer.aclose()
     await answer.aclose()
     assert (engine.taken, engine.freed) == (1, 1)
+
+
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {"properties": {"a": {}}, "required": ["a"]}}}
+ADD = [
+    chunk(role="assistant", content=None),
+    chunk(content='{"name": "add", '),
+    chunk(content='"arguments": {"a": 1}}'),
+]
+ADD += [chunk("stop"), TAIL]
+NAMED = {"type": "function", "function": {"name": "other"}}
+
+
+@pytest.mark.parametrize("choice", [None, "auto", "required", {"type": "function", "function": {"name": "add"}}])
+async def test_a_call_written_as_text_becomes_a_tool_call(rung: LocalRung, engine: FakeEngine, choice: Any) -> None:
+    engine.script = [ADD]
+    told = {} if choice is None else {"tool_choice": choice}
+    answer = await answered(rung, make_call(body={"tools": [TOOL], **told}))
+    (only,) = orjson.loads(answer.body or b"")["choices"]
+    assert only["finish_reason"] == answer.evidence.finish_reason == "tool_calls"
+    assert only["message"]["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a":1}'}
+    assert only["message"]["content"] is None
+    assert "tool_choice" not in engine.seen[0]
+    assert engine.seen[0]["tools"] == [TOOL]
+
+
+async def test_a_streamed_tool_call_is_a_whole_one_in_frames(rung: LocalRung, engine: FakeEngine) -> None:
+    engine.script = [ADD]
+    answer = await answered(rung, make_call(stream=True, body={"tools": [TOOL]}))
+    assert answer.events is not None
+    (event,) = [event async for event in answer.events]
+    assert event.last
+    chunks = [orjson.loads(line[6:]) for line in event.data.splitlines() if line]
+    calls = [one for told in chunks for one in told["choices"][0]["delta"].get("tool_calls", [])]
+    assert "".join(one["function"].get("arguments", "") for one in calls) == '{"a":1}'
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    assert (engine.taken, engine.freed) == (1, 1)
+
+
+async def test_prose_stays_prose_unless_a_call_was_required(rung: LocalRung, engine: FakeEngine) -> None:
+    engine.script = [GOOD, GOOD, ADD]
+    answer = await answered(rung, make_call(body={"tools": [TOOL]}))
+    assert orjson.loads(answer.body or b"")["choices"][0]["message"]["content"] == "Hello"
+    for choice in ("required", NAMED):
+        with pytest.raises(BadAnswerFault) as caught:
+            await rung.attempt(make_call(body={"tools": [TOOL], "tool_choice": choice}))
+        assert caught.value.code == "no_tool_call"
+    assert engine.taken == engine.freed == 3
+
+
+async def test_tools_that_must_not_be_used_are_not_told(rung: LocalRung, engine: FakeEngine) -> None:
+    engine.script = [ADD]
+    answer = await answered(rung, make_call(body={"tools": [TOOL], "tool_choice": "none"}))
+    assert answer.evidence.finish_reason == "stop"
+    assert not {"tools", "tool_choice"} & set(engine.seen[0])

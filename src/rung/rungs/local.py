@@ -16,10 +16,11 @@ import orjson
 
 from rung.answer import Answer, Declined, Event, Usage
 from rung.call import Call
-from rung.completion import wire_usage
 from rung.errors import BadAnswerFault, ConnectFault, EngineFault, RejectedFault
 from rung.local.engine import Engine
+from rung.local.toolcalls import read_tool_calls
 from rung.providers.openai_compatible import Endpoint, OpenAICompatible
+from rung.store.replay import to_frames, to_whole
 from rung.wire.client import Client, Deadlines, Origin
 from rung.wire.splice import edit
 
@@ -99,14 +100,22 @@ class LocalRung:
     async def _ask(self, call: Call, origin: Origin, run: _Run) -> Answer:
         left = call.remaining()
         limits = Deadlines(5.0, min(_SILENCE, left), min(_SILENCE, left), left)
-        answer = await self._provider(origin).chat(_streamed(call), self._engine.alias, limits)
+        tools = _tools(call.body)
+        answer = await self._provider(origin).chat(_streamed(call, tools), self._engine.alias, limits)
         assert answer.events is not None
         run.follow(answer.events)
         answer.rung, answer.evidence.unproved = self.name, True
         answer.events = run
-        if not call.stream:
-            frames = [event.data async for event in run]
-            answer.events, answer.body = None, _whole(b"".join(frames), answer)
+        if call.stream and not tools:
+            return answer
+        frames = b"".join([event.data async for event in run])
+        body = to_whole(frames, answer.evidence.usage)
+        if tools:
+            body = _with_tool_calls(body, call.body, tools, answer)
+        if call.stream:
+            answer.events = _once(to_frames(body, call.include_usage, answer.evidence.usage))
+        else:
+            answer.events, answer.body = None, body
         return answer
 
     def _provider(self, origin: Origin) -> OpenAICompatible:
@@ -160,8 +169,8 @@ class _Run:
 
 def _unsuited(body: dict[str, Any]) -> str:
     """Why the small model should not be asked at all; empty if it may."""
-    if body.get("tools") or body.get("functions"):
-        return "tools_unsupported: its tool calls come out as plain text"
+    if body.get("functions"):
+        return "functions_unsupported: use tools"
     if (body.get("n") or 1) != 1:
         return "one_choice_only"
     parts = (
@@ -172,11 +181,52 @@ def _unsuited(body: dict[str, Any]) -> str:
     return ""
 
 
-def _streamed(call: Call) -> Call:
-    """The same call as a stream with progress (llama-server's ``return_progress``)."""
+def _tools(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tools this call may use: none of them if it says so."""
+    return [] if body.get("tool_choice") == "none" else body.get("tools") or []
+
+
+def _streamed(call: Call, tools: list[dict[str, Any]]) -> Call:
+    """The same call as a stream with progress (llama-server's ``return_progress``).
+
+    The choice of a tool is left out: llama.cpp cannot force these models, it only stalls; and tools that must
+    not be used are better not told.
+    """
     body = {**call.body, "stream": True, "return_progress": True}
-    raw = edit(call.raw, replace={"stream": b"true", "return_progress": b"true"}, remove=())
-    return replace(call, body=body, raw=raw, stream=True, include_usage=call.stream and call.include_usage)
+    remove = ["tool_choice", *([] if tools else ["tools"])]
+    raw = edit(call.raw, replace={"stream": b"true", "return_progress": b"true"}, remove=remove)
+    usage = call.include_usage and not tools
+    return replace(call, body=body, raw=raw, stream=True, include_usage=call.stream and usage)
+
+
+def _with_tool_calls(body: bytes, asked: dict[str, Any], tools: list[dict[str, Any]], answer: Answer) -> bytes:
+    """`body` with the text turned into tool calls, if that is what it is.
+
+    Raises BadAnswerFault if a tool call was required and there is none.
+    """
+    told = orjson.loads(body)
+    choice = told["choices"][0]
+    calls = read_tool_calls(choice["message"].get("content") or "", tools)
+    wanted = asked.get("tool_choice")
+    name = wanted["function"]["name"] if isinstance(wanted, dict) and "function" in wanted else None
+    if (wanted == "required" and not calls) or (name and not (calls and all(call["name"] == name for call in calls))):
+        raise BadAnswerFault("the local model made no tool call although one was required", code="no_tool_call")
+    if not calls:
+        return body
+    choice["message"] |= {
+        "content": None,
+        "tool_calls": [
+            {"id": f"call_{told['id'][-12:]}_{place}", "type": "function", "function": call}
+            for place, call in enumerate(calls)
+        ],
+    }
+    choice["finish_reason"] = answer.evidence.finish_reason = "tool_calls"
+    answer.evidence.tool_calls = True
+    return orjson.dumps(told)
+
+
+async def _once(frames: bytes) -> AsyncIterator[Event]:
+    yield Event(frames, True, True)
 
 
 def _without_progress(data: bytes) -> bytes:
@@ -185,36 +235,9 @@ def _without_progress(data: bytes) -> bytes:
     return b"".join(frame + b"\n\n" for frame in data.split(b"\n\n") if frame and _PROGRESS not in frame)
 
 
-def _whole(frames: bytes, answer: Answer) -> bytes:
-    """Join the chunks of one streamed choice into the ``chat.completion`` it would have been."""
-    head: dict[str, Any] = {}
-    texts: dict[str, list[str]] = {"content": [], "reasoning_content": []}
-    logprobs: list[Any] = []
-    for frame in frames.split(b"\n\n"):
-        if not frame:
-            continue
-        chunk = orjson.loads(frame.removeprefix(b"data: "))
-        head = head or {key: value for key, value in chunk.items() if key not in ("choices", "usage", "timings")}
-        for choice in chunk["choices"]:
-            for key, pieces in texts.items():
-                pieces.append(choice["delta"].get(key) or "")
-            logprobs += (choice.get("logprobs") or {}).get("content") or []
-    message = {"role": "assistant", "content": "".join(texts["content"]), "refusal": None}
-    if any(texts["reasoning_content"]):
-        message["reasoning_content"] = "".join(texts["reasoning_content"])
-    choice = {
-        "index": 0,
-        "message": message,
-        "logprobs": {"content": logprobs} if logprobs else None,
-        "finish_reason": answer.evidence.finish_reason,
-    }
-    usage = wire_usage(answer.evidence.usage or Usage())
-    return orjson.dumps({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
-
-
 def _as_engine_fault(error: BaseException) -> BaseException:
     """A broken connection to our own child means that it crashed; anything else is what it is."""
-    cut = isinstance(error, BadAnswerFault) and error.code != "empty_answer"
+    cut = isinstance(error, BadAnswerFault) and error.code not in ("empty_answer", "no_tool_call")
     if cut or isinstance(error, ConnectFault):
         return EngineFault("the local engine stopped in the middle of this call; it is being restarted")
     return error
