@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
+import queue
 import sys
 from dataclasses import replace
+from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
 
 import click
@@ -29,7 +32,7 @@ log = logging.getLogger("rung")
 def command(path: Path | None, host: str | None, port: int | None) -> None:
     """Start the gateway. Ctrl-C drains: running answers are finished, then it stops."""
     settings = config.load_here(path)
-    logging.basicConfig(level=settings.log.level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    _log_behind(settings.log.level)
     for warning in settings.warnings:
         log.warning("%s", warning)
     try:
@@ -40,6 +43,17 @@ def command(path: Path | None, host: str | None, port: int | None) -> None:
         runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     with runner:
         sys.exit(runner.run(_serve(settings, path, host, port)))
+
+
+def _log_behind(level: str) -> None:
+    """Log lines go through a queue to a thread of their own: a slow terminal must not hold up the loop."""
+    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    out = logging.StreamHandler()
+    out.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    listener = QueueListener(lines, out)
+    listener.start()
+    atexit.register(listener.stop)
+    logging.basicConfig(level=level.upper(), handlers=[QueueHandler(lines)])
 
 
 async def _serve(settings: Settings, path: Path | None, host: str | None, port: int | None) -> int:
@@ -55,6 +69,7 @@ async def _serve(settings: Settings, path: Path | None, host: str | None, port: 
             edge=_edge(settings),
             drain_timeout=server.drain_timeout,
             on_ready=lambda listening: _ready(listening, gateway),
+            on_drained=gateway.aclose,
         )
     finally:
         watching.cancel()
