@@ -33,8 +33,10 @@ from rung.lines import CallLines
 from rung.local.engine import Engine
 from rung.local.fit import chosen_model
 from rung.local.hardware import look
-from rung.providers.openai_compatible import Endpoint, OpenAICompatible
+from rung.providers.adapters import Adapter, Patience, make_adapter
+from rung.providers.endpoint import make_endpoint
 from rung.providers.prices import PriceBook
+from rung.providers.rows import Row, rows
 from rung.record import line, row
 from rung.result import Result, ResultStream, make_call
 from rung.rungs.cloud import CloudRung
@@ -45,7 +47,7 @@ from rung.store.exact import ExactCache
 from rung.store.exact_disk import DiskCache
 from rung.store.ledger import Ledger
 from rung.store.writer import Writer
-from rung.wire.client import Client, Deadlines, Origin
+from rung.wire.client import Client, Deadlines
 
 _DIRECT_REMEMBERED = 512
 """rungs kept for ``provider:model`` names: callers choose names, so their memory is bounded"""
@@ -206,24 +208,20 @@ class Gateway:
             local_in_auto=ladder.local_in_auto,
         )
 
-    def _provider(self, told: ProviderSettings) -> OpenAICompatible:
-        origin, base_path = Origin.parse(told.base_url)
-        headers = {"content-type": "application/json", "user-agent": f"rung/{__version__}"}
-        if told.key is not None:
-            headers["authorization"] = f"Bearer {told.key.reveal()}"
-        headers |= {name.lower(): value.reveal() for name, value in told.headers.items()}
-        block = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
-        endpoint = Endpoint(
-            name=told.name,
-            origin=origin,
-            base_path=base_path,
-            headers=block,
-            strip=frozenset(told.strip),
-            rename=tuple(told.rename.items()),
-            price=self._price(told.name),
+    def _provider(self, told: ProviderSettings) -> Adapter:
+        sent = {name: value.reveal() for name, value in told.headers.items()}
+        endpoint = make_endpoint(
+            rows().get(told.name) or Row(told.name, told.base_url),
+            told.base_url,
+            key=told.key.reveal() if told.key is not None else None,
+            headers={"user-agent": f"rung/{__version__}", **sent},
+            strip=told.strip,
+            rename=told.rename,
             usage_in_stream=told.usage_in_stream,
+            price=self._price(told.name),
         )
-        return OpenAICompatible(endpoint, self._client)
+        patience = Patience(self.settings.deadlines.local_load, self.settings.local.load_timeout)
+        return make_adapter(told.adapter, endpoint, self._client, patience)
 
     def _price(self, provider: str) -> Callable[[str, Usage], int | None]:
         def price(model: str, usage: Usage) -> int | None:

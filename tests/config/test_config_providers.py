@@ -28,7 +28,7 @@ def test_keys_switch_rows_on(tmp_path: Path) -> None:
     assert dict(found.providers["deepseek"].rename) == {"max_completion_tokens": "max_tokens"}
 
 
-@pytest.mark.parametrize(("variable", "name"), [("GEMINI_API_KEY", "gemini"), ("ANTHROPIC_API_KEY", "anthropic")])
+@pytest.mark.parametrize(("variable", "name"), [("ANTHROPIC_API_KEY", "anthropic")])
 def test_a_provider_without_adapter_is_told_and_left_out(tmp_path: Path, variable: str, name: str) -> None:
     found = settings(tmp_path, environ={variable: "k", **GROQ})
     assert list(found.providers) == ["groq"]

@@ -8,12 +8,12 @@ import orjson
 import pytest
 
 from rung.providers import rows as module
-from rung.providers.rows import Row, rows
+from rung.providers.rows import ModelRule, ModelRules, Row, rows
 
 
 def test_the_providers_of_this_release() -> None:
-    assert [row.name for row in rows().values() if row.available] == ["groq", "deepseek", "openai", "ollama"]
-    assert {row.adapter for row in rows().values() if row.available} == {"openai"}
+    told = {row.name: row.adapter for row in rows().values() if row.available}
+    assert told == {"groq": "openai", "deepseek": "openai", "openai": "openai", "gemini": "gemini", "ollama": "openai"}
 
 
 def test_each_row_can_be_used() -> None:
@@ -42,3 +42,27 @@ def test_every_field_of_the_file_is_told_what_it_means() -> None:
     used = {field for fields in data["providers"].values() for field in fields}
     assert used <= set(Row.__dataclass_fields__)
     assert used - set(data["_meta"]["fields"]) <= {"base_url", "fast", "strong", "key_required"}
+    of_models = {field for fields in data["providers"].values() for rule in fields.get("models", ()) for field in rule}
+    assert of_models <= set(ModelRule.__dataclass_fields__) == set(data["_meta"]["model_fields"])
+
+
+def test_the_first_rule_that_matches_counts() -> None:
+    rules = ModelRules(rows()["gemini"].models)
+    assert rules.of("gemini-3.8-flash-preview").effort["minimal"] == "LOW"
+    assert rules.of("gemini-3.5-flash-lite").effort["minimal"] == "MINIMAL"
+    assert rules.of("gemini-2.5-flash").effort["none"] == 0
+    assert rules.of("somebody-elses").strip == ()
+    for number in range(2000):
+        rules.of(f"name-{number}")
+    assert len(rules._known) <= 512
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "shown"),
+    [
+        ("groq", "k", ("authorization", "Bearer k")),
+        ("gemini", "k", ("x-goog-api-key", "k")),
+    ],
+)
+def test_how_a_key_is_shown(name: str, key: str, shown: tuple[str, str]) -> None:
+    assert rows()[name].key_line(key) == shown

@@ -185,6 +185,10 @@ _SPENT = {
     "project_spend_limit_exceeded",
     "organization_usage_limit_exceeded",
 }
+_DELAY = re.compile(r"try again in ((?:\d+h)?(?:\d+m(?!s))?(?:[\d.]+m?s)?)", re.IGNORECASE)
+_PIECE = re.compile(r"([\d.]+)(h|ms|m|s)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SECRET = re.compile(r"\b(?:sk|gsk|key|pk|xai|AIza)[-_][\w*-]{6,}", re.IGNORECASE)
 
 
@@ -202,6 +206,19 @@ def retry_after(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
             except ValueError:
                 return None
     return None
+
+
+def _delay(headers: Iterable[tuple[bytes, bytes]], message: str) -> float | None:
+    told = retry_after(headers)
+    return _told_delay(message) if told is None else told
+
+
+def _told_delay(message: str) -> float | None:
+    """Seconds from ``try again in 1m2.5s`` (a Go duration), where a provider says it only in words."""
+    found = _DELAY.search(message)
+    if found is None or not found[1]:
+        return None
+    return sum(float(number.strip(".") or 0) * _SECONDS[unit] for number, unit in _PIECE.findall(found[1]))
 
 
 def fault_from(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, name: str) -> Fault:
@@ -224,9 +241,9 @@ def fault_from(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes,
     if status == 408:
         return TimeoutFault(told, provider=name)
     if status == 429:
-        return RateLimitFault(told, provider=name, retry_after=retry_after(headers))
+        return RateLimitFault(told, provider=name, retry_after=_delay(headers, message))
     if status >= 500 or status == 498:
-        return ServerFault(told, provider=name, retry_after=retry_after(headers))
+        return ServerFault(told, provider=name, code=_word(code), retry_after=_delay(headers, message))
     if 300 <= status < 400:
         return BadAnswerFault(f"{told}: redirects are not followed; set base_url to where it points", provider=name)
     return RejectedFault(told, provider=name, status=status if status in (400, 413, 422) else 400, code=_word(code))
@@ -234,4 +251,4 @@ def fault_from(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes,
 
 def _word(code: str) -> str | None:
     """A provider's error code, if it is a word: llama-server repeats the status there."""
-    return None if not code or code.isdigit() else code
+    return code if _WORD.fullmatch(code) and not code.isdigit() else None

@@ -8,40 +8,24 @@ Shapes: https://platform.openai.com/docs/api-reference/chat
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from functools import lru_cache
 
 import orjson
 
-from rung.answer import Answer, Event, Evidence, Usage
+from rung.answer import Answer, Event, Evidence
 from rung.call import Call
 from rung.errors import BadAnswerFault, TimeoutFault
 from rung.providers.chat_wire import Whole, fault_from, read_chunk, read_usage, read_whole
-from rung.wire.client import Client, Deadlines, Origin, Response
-from rung.wire.splice import edit
+from rung.providers.endpoint import Endpoint, Price
+from rung.wire.client import Client, Deadlines, Response
+from rung.wire.splice import append_member, edit, replace_text
 from rung.wire.sse import Frame, Splitter
 
-Price = Callable[[str, Usage], int | None]
+_quoted = lru_cache(512)(orjson.dumps)
+"""a model's name as JSON: always the same few"""
 
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where and how one provider is reached. Plain values; the key is already inside `headers`.
-
-    `headers`: encoded ``name: value\\r\\n`` lines. `strip`: top-level request fields it rejects.
-    `rename`: top-level fields it knows under another name. `price(model, usage)`: pico-dollars or None.
-    """
-
-    name: str
-    origin: Origin
-    base_path: str
-    headers: bytes
-    strip: frozenset[str] = frozenset()
-    rename: tuple[tuple[str, str], ...] = ()
-    price: Price = lambda model, usage: None
-    usage_in_stream: bool = True
-    """it understands ``stream_options.include_usage``"""
-    simulated: bool = False
+__all__ = ["Endpoint", "OpenAICompatible", "Price"]
 
 
 class OpenAICompatible:
@@ -80,22 +64,28 @@ class OpenAICompatible:
         return answer
 
     def _request(self, call: Call, model: str, evidence: Evidence) -> bytes:
+        """The caller's bytes with only the spans changed that must change."""
         end = self.endpoint
-        replace = {"model": orjson.dumps(model)}
-        remove = ["rung"] if "rung" in call.body else []
-        if call.stream and end.usage_in_stream:
-            options = call.body.get("stream_options") or {}
-            if options.get("include_usage") is not True:
-                replace["stream_options"] = orjson.dumps({**options, "include_usage": True})
-        if end.strip:
-            stripped = [name for name in call.body if name in end.strip]
-            evidence.stripped = tuple(stripped)
-            remove += stripped
-        for old, new in end.rename:
-            if old in call.body and new not in call.body:
-                replace[new] = orjson.dumps(call.body[old])
-                remove.append(old)
-        return edit(call.raw, replace=replace, remove=remove)
+        body = call.body
+        name = _quoted(model)
+        ask_usage = call.stream and end.usage_in_stream and not call.include_usage
+        stripped = [field for field in body if field in end.strip] if end.strip else []
+        renamed = [(old, new) for old, new in end.rename if old in body and new not in body] if end.rename else []
+        if not (stripped or renamed or "rung" in body) and "model" in body:
+            # the usual call: nothing but the model, and perhaps the asking for usage
+            raw = replace_text(call.raw, "model", body["model"], name)
+            if raw is not None and not ask_usage:
+                return raw
+            if raw is not None and "stream_options" not in body:
+                return append_member(raw, "stream_options", b'{"include_usage":true}')
+        replace = {"model": name}
+        if ask_usage:
+            options = body.get("stream_options") or {}
+            replace["stream_options"] = orjson.dumps({**options, "include_usage": True})
+        for old, new in renamed:
+            replace[new] = orjson.dumps(body[old])
+        evidence.stripped = tuple(stripped)
+        return edit(call.raw, replace=replace, remove=["rung", *stripped, *(old for old, _ in renamed)])
 
     def _account(self, model: str, evidence: Evidence, whole: Whole, may_be_empty: bool) -> None:
         evidence.finish_reason = whole.finish_reason
