@@ -53,7 +53,9 @@ def _log_behind(level: str) -> None:
     listener = QueueListener(lines, out)
     listener.start()
     atexit.register(listener.stop)
-    logging.basicConfig(level=level.upper(), handlers=[QueueHandler(lines)])
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    root.addHandler(QueueHandler(lines))
 
 
 async def _serve(settings: Settings, path: Path | None, host: str | None, port: int | None) -> int:
