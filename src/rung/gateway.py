@@ -22,7 +22,7 @@ import orjson
 
 from rung import __version__, config
 from rung.answer import Answer, Usage
-from rung.call import new_request_id
+from rung.call import Call, new_request_id
 from rung.config import ProviderSettings, Settings
 from rung.errors import ModelFileError, RungError
 from rung.ladder.budget import RetryBudget
@@ -48,9 +48,10 @@ from rung.store.exact_disk import DiskCache
 from rung.store.ledger import Ledger
 from rung.store.writer import Writer
 from rung.wire.client import Client, Deadlines
+from rung.wire.proxy import client_for
 
-_DIRECT_REMEMBERED = 512
-"""rungs kept for ``provider:model`` names: callers choose names, so their memory is bounded"""
+_REMEMBERED = 512
+"""rungs and plans kept for names: callers choose names, so their memory is bounded"""
 
 log = logging.getLogger("rung")
 
@@ -70,11 +71,11 @@ class Gateway:
             self.settings = settings
         self._given = settings
         self._log_lines = lines
-        self._client = Client()
         self._lines: CallLines | None = None
         self._writer: Writer | None = None
         self._ledger: Ledger | None = None
         self._cache: ExactCache | None = None
+        self._client = Client()
         self._engine: Engine | None = None
         self.lineup = Lineup()
 
@@ -92,6 +93,7 @@ class Gateway:
         if self._given is None:
             self.settings = await asyncio.to_thread(config.load_here)
         told = self.settings
+        self._client = client_for(_proxies(told))  # through the proxy the environment names, if it names one
         self._budget = RetryBudget(told.retry.budget, max(told.retry.min, 1), told.retry.attempts)
         if told.ledger.enabled or (told.exact.enabled and told.exact.disk):
             self._writer = Writer()
@@ -179,7 +181,8 @@ class Gateway:
 
     def _wire(self) -> None:
         told = self.settings
-        self._clouds: dict[str, CloudRung | None] = {}
+        self._clouds: dict[str, CloudRung] = {}
+        self._plans: dict[tuple[str, str, str], tuple[Rung, ...]] = {}
         self._providers = {name: self._provider(provider) for name, provider in told.providers.items()}
         exact = None
         if self._cache is not None:
@@ -238,7 +241,7 @@ class Gateway:
         name, _, model = model_id.partition(":")
         if name not in self._providers or not model:
             return None
-        if len(self._clouds) >= _DIRECT_REMEMBERED:
+        if len(self._clouds) >= _REMEMBERED:
             self._clouds.clear()
         rung = self._clouds[model_id] = self._asking(name, model)
         return rung
@@ -266,13 +269,7 @@ class Gateway:
         Raises a RungError: an unknown model, a privacy conflict, a deadline, or a ladder exhausted.
         """
         call = record.call
-        direct: Rung | None = None
-        if call.model not in NAMES:
-            local = self.lineup.local
-            direct = local if local is not None and call.model == local.model else self._cloud(call.model)
-            if direct is None:
-                raise unknown_model(call.model, [told["id"] for told in self.models()])
-        rungs = plan(call, self.lineup, direct)
+        rungs = self._plan(call)
         try:
             await climb(call, rungs, record, self._budget)
         except RungError:
@@ -281,6 +278,25 @@ class Gateway:
             raise
         assert record.answer is not None
         return record.answer
+
+    def _plan(self, call: Call) -> tuple[Rung, ...]:
+        """Who is asked for `call`; remembered, since few plans make up nearly all calls."""
+        key = (call.model, call.mode, call.task)
+        known = self._plans.get(key)
+        if known is not None and not call.private:
+            return known
+        direct: Rung | None = None
+        if call.model not in NAMES:
+            local = self.lineup.local
+            direct = local if local is not None and call.model == local.model else self._cloud(call.model)
+            if direct is None:
+                raise unknown_model(call.model, [told["id"] for told in self.models()])
+        rungs = plan(call, self.lineup, direct)
+        if not call.private:
+            if len(self._plans) >= _REMEMBERED:
+                self._plans.clear()
+            self._plans[key] = rungs
+        return rungs
 
     async def end(self, record: Climb, error: BaseException | None) -> None:
         """Close a climb and write it down. Safe to call twice; the first call counts."""
@@ -372,3 +388,11 @@ class Gateway:
 def _tell(state: str, detail: str) -> None:
     """The local model's ups and downs, in the log."""
     log.info("local model: %s%s", state, f" ({detail})" if detail else "")
+
+
+def _proxies(settings: Settings) -> dict[str, str]:
+    """The forward proxies of the environment, as the wire wants them."""
+    told = settings.proxies
+    named = {"http_proxy": told.http, "https_proxy": told.https, "all_proxy": told.all}
+    shown = {name: secret.reveal() for name, secret in named.items() if secret is not None}
+    return {**shown, "no_proxy": told.no} if shown else {}
