@@ -160,6 +160,16 @@ class Answers:
         return " ".join(words)[:size].rstrip()
 
 
+def embedding(text: str, size: int) -> list[float]:
+    """A unit vector of `size` numbers: texts that share words are near each other."""
+    vector = [0.0] * size
+    for word in re.findall(r"\w+", text.lower()) or [""]:
+        hashed = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big")
+        vector[hashed % size] += 1.0 if hashed >> 63 else -1.0
+    length = sum(number * number for number in vector) ** 0.5
+    return [number / length for number in vector] if length else [1.0, *vector[1:]]
+
+
 def _limited(said: Said, ask: Ask) -> Said:
     """Apply stop sequences and the token limit, which thinking uses up first."""
     found = [(place, word) for word in ask.stop if word and (place := said.text.find(word)) >= 0]

@@ -5,13 +5,15 @@ Shapes: the official SDK's types, https://platform.openai.com/docs/api-reference
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import orjson
 
 from rung.sim import faults
-from rung.sim.answers import Ask, Said, Tool
+from rung.sim.answers import Ask, Said, Tool, embedding
 from rung.sim.exchange import Piece, Refusal, Reply, Request, Turn, spread, whole, words
 from rung.sim.prompt import Prompt
 from rung.sim.provider import Provider
@@ -35,6 +37,8 @@ class Chat(Provider):
     """sibling of `content` in messages and deltas, None where thinking is not shown"""
     always_usage: ClassVar[bool] = False
     """is usage streamed without being asked for?"""
+    embedding_size: ClassVar[int] = 0
+    """numbers in an embedding; 0: the provider has none"""
     finishes: ClassVar[Mapping[str, str]] = {
         "stop_sequence": "stop",
         "blocked_prompt": "content_filter",
@@ -45,6 +49,8 @@ class Chat(Provider):
         path = self.inner(request.path)
         if path == "/chat/completions":
             return self.chat(request)
+        if path == "/embeddings" and request.method == "POST" and self.embedding_size:
+            return self.embeddings(request)
         if path == "/models" and request.method == "GET":
             return whole({"object": "list", "data": [self.model_row(name) for name in self.models]})
         if path.startswith("/models/") and request.method == "GET":
@@ -78,6 +84,27 @@ class Chat(Provider):
             )  # fmt: skip
         self.said(turn)
         return reply
+
+    def embeddings(self, request: Request) -> Reply:
+        body = request.json()
+        model = self.resolve(body.get("model"))
+        texts = body.get("input")
+        texts = [texts] if isinstance(texts, str) else texts
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise Refusal(400, "input must be a string or a list of strings", param="input")
+        prompt = Prompt()
+        for text in texts:
+            prompt.add(text)
+        turn = self.begin(Ask(model, prompt, texts[-1] if texts else "", max_tokens=0))
+        size = body.get("dimensions") or self.embedding_size
+        vectors = [embedding(text, size) for text in texts]
+        packed = body.get("encoding_format") == "base64"
+        rows = [
+            {"object": "embedding", "index": place, "embedding": _packed(vector) if packed else vector}
+            for place, vector in enumerate(vectors)
+        ]
+        usage = {"prompt_tokens": prompt.tokens, "total_tokens": prompt.tokens}
+        return whole({"object": "list", "data": rows, "model": model, "usage": usage}, turn=turn)
 
     # --- reading
 
@@ -279,6 +306,10 @@ class Chat(Provider):
 
     def stream_error(self, turn: Turn) -> bytes:
         return sse(self.error_body(Refusal(500, self.broken_stream(turn))))
+
+
+def _packed(vector: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def sse(value: Any) -> bytes:

@@ -52,6 +52,8 @@ class Delivery:
         """tokens so far"""
         self.told = False
         """has the usage gone out?"""
+        self.head_only = False
+        """the request was HEAD"""
         self._settle = settle
         self._settled = False
         self._rng = dice(seed, number)
@@ -80,7 +82,8 @@ class Delivery:
             return
         async for piece in self._pieces():
             await wire.head(reply.status, {**self.headers, "content-length": str(len(piece.data))})
-            await self._send(wire, piece.data, chunked=False)
+            if not self.head_only:
+                await self._send(wire, piece.data, chunked=False)
 
     async def _chunked(self, wire: Connection) -> None:
         fault = self.reply.fault
@@ -149,8 +152,7 @@ class Delivery:
             if fault.then == "close":
                 self.settle("broken")
                 return
-        if turn is not None:
-            await self.clock.sleep(turn.load_time + turn.first_token)
+        await self.clock.sleep(self.reply.delay if turn is None else turn.load_time + turn.first_token)
         pieces = self._kept()
         for number, piece in enumerate(pieces, 1):
             if turn is not None and piece.tokens:

@@ -34,6 +34,10 @@ class Refusal(Exception):
         self.retry_after = retry_after
         self.extra = extra or {}
         """more members of the error object"""
+        self.body: Any = None
+        """the whole error body, where it is not the provider's usual one"""
+        self.model = ""
+        """the priced name of the model, where it was known"""
         self.fault: Fault | None = None
         """the scenario's fault that caused it"""
 
@@ -110,6 +114,8 @@ class Reply:
     """chunked, piece by piece"""
     turn: Turn | None = None
     fault: Fault | None = None
+    delay: float = 0.0
+    """scenario seconds before it, where there is no turn"""
     model: str = ""
     keepalive: bytes = b"\n"
     """what the provider sends while the answer waits"""

@@ -24,6 +24,7 @@ _CODES = {429: "rate_limit_exceeded", 503: "server_is_overloaded", 401: "invalid
 
 class OpenAI(Chat):
     name = "openai"
+    embedding_size = 256
 
     def add_message(self, prompt: Prompt, message: Mapping[str, Any]) -> None:
         """A part that carries ``prompt_cache_breakpoint`` ends a segment of its own."""

@@ -35,6 +35,8 @@ class Segment:
     data: bytes
     mark: float | None = None
     """seconds a cache breakpoint right after it should live; None: no breakpoint"""
+    salt: bytes = b""
+    """settings that change the cache from here on without being tokens"""
 
 
 @dataclass(slots=True)
@@ -54,23 +56,26 @@ class Prompt:
     segments: list[Segment] = field(default_factory=list)
     tokens: int = 0
 
-    def add(self, value: Any, *, mark: float | None = None) -> None:
+    def add(self, value: Any, *, mark: float | None = None, salt: bytes = b"") -> None:
         data = canonical(value)
         if not data and mark is None:
             return
         data += b"\0" * (-len(data) % BYTES_PER_TOKEN)
-        self.segments.append(Segment(data, mark))
+        self.segments.append(Segment(data, mark, salt))
         self.tokens += len(data) // BYTES_PER_TOKEN
 
     def prefixes(self, block: int) -> Iterator[Prefix]:
         """The prefix at the end of every segment and at every multiple of `block` tokens, growing."""
         text = b"".join(segment.data for segment in self.segments)
+        salts: dict[int, bytes] = {}
         ends: dict[int, int | None] = dict.fromkeys(range(block * 4, len(text) + 1, block * 4)) if block else {}
         at = 0
         for number, segment in enumerate(self.segments):
+            salts[at] = salts.get(at, b"") + segment.salt
             at += len(segment.data)
             ends[at] = number
         hashed = hashlib.blake2b(digest_size=16)
         for start, end in pairwise([0, *sorted(ends)]):
+            hashed.update(salts.get(start, b""))
             hashed.update(text[start:end])
             yield Prefix(end // BYTES_PER_TOKEN, hashed.digest(), ends[end])

@@ -63,13 +63,16 @@ class Provider:
             return self.route(request)
         except Refusal as refusal:
             reply = self.refuse(refusal)
-            reply.fault = refusal.fault
+            reply.fault, reply.model = refusal.fault, refusal.model
             if isinstance(refusal.fault, faults.Status):
                 told = refusal.fault
                 reply.headers = {**reply.headers, **told.headers}
                 if told.body is not None:
                     reply.pieces = [Piece(told.body.encode())]
             return reply
+
+    def over(self, turn: Turn, outcome: str) -> None:
+        """An answer has ended: whole, broken or left."""
 
     def authorise(self, request: Request) -> None:
         """Raises Refusal 401 where the scenario names a key and this request has another."""
@@ -120,6 +123,13 @@ class Provider:
 
     def begin(self, ask: Ask) -> Turn:
         """Decide everything about one answer. Raises Refusal where the scenario or a limit says so."""
+        try:
+            return self._begin(ask)
+        except Refusal as refusal:
+            refusal.model = ask.model
+            raise
+
+    def _begin(self, ask: Ask) -> Turn:
         self._asked += 1
         rng = dice(self.world.seed, self.name, self._asked)
         fault = self._fault(ask.model, rng)

@@ -117,6 +117,8 @@ class Model(Table, frozen=True):
     """Ollama: the time it takes to load"""
     size: int | None = None
     """Ollama: bytes on disk"""
+    installed: bool | None = None
+    """Ollama: false is a model that must be pulled first"""
     remote_host: str | None = None
     """Ollama: a model that runs elsewhere"""
     signatures: bool | None = None

@@ -20,6 +20,7 @@ from rung.providers.prices import PriceBook
 from rung.providers.rows import rows
 from rung.sim import faults
 from rung.sim.answers import Answers
+from rung.sim.anthropic import Anthropic
 from rung.sim.books import Books, Entry
 from rung.sim.clock import Clock
 from rung.sim.deepseek import DeepSeek
@@ -27,6 +28,7 @@ from rung.sim.delivery import Delivery, Ended
 from rung.sim.exchange import Reply, Request, whole
 from rung.sim.gemini import Gemini
 from rung.sim.groq import Groq
+from rung.sim.ollama import Ollama
 from rung.sim.openai import OpenAI
 from rung.sim.provider import Provider, World
 from rung.sim.scenario import Scenario
@@ -35,7 +37,7 @@ from rung.sim.wire import BadRequest, Connection, Incoming
 SIMULATED = {"x-rung-simulated": "true"}
 MAX_CONNECTIONS = 2000
 
-KINDS: tuple[type[Provider], ...] = (OpenAI, Groq, DeepSeek, Gemini)
+KINDS: tuple[type[Provider], ...] = (OpenAI, Groq, DeepSeek, Gemini, Anthropic, Ollama)
 
 
 class Simulator:
@@ -130,9 +132,12 @@ class Simulator:
                 counts = entry.counts
                 counts.reasoning = min(counts.reasoning, delivery.generated)
                 counts.output = min(counts.output, delivery.generated - counts.reasoning)
+            if reply.turn is not None:
+                provider.over(reply.turn, outcome)
             books.close(entry, "error" if outcome == "whole" and reply.status >= 400 else outcome)
 
         delivery = Delivery(reply, entry.number, self.clock, SIMULATED, self.seed, settle)
+        delivery.head_only = request.method == "HEAD"
         provider.running += 1
         try:
             await _while_there(delivery, wire)
