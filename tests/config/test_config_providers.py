@@ -28,11 +28,10 @@ def test_keys_switch_rows_on(tmp_path: Path) -> None:
     assert dict(found.providers["deepseek"].rename) == {"max_completion_tokens": "max_tokens"}
 
 
-@pytest.mark.parametrize(("variable", "name"), [("ANTHROPIC_API_KEY", "anthropic")])
-def test_a_provider_without_adapter_is_told_and_left_out(tmp_path: Path, variable: str, name: str) -> None:
-    found = settings(tmp_path, environ={variable: "k", **GROQ})
-    assert list(found.providers) == ["groq"]
-    assert found.warnings == (f"{name} ({variable}) is left out: this release cannot speak to it yet",)
+@pytest.mark.parametrize("name", ["gemini", "anthropic"])
+def test_each_key_switches_its_provider_on(tmp_path: Path, name: str) -> None:
+    found = settings(tmp_path, environ={f"{name.upper()}_API_KEY": "k"})
+    assert [(provider.name, provider.adapter) for provider in found.providers.values()] == [(name, name)]
 
 
 def test_a_row_can_be_changed_and_switched_off(tmp_path: Path) -> None:

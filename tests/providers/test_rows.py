@@ -12,8 +12,11 @@ from rung.providers.rows import ModelRule, ModelRules, Row, rows
 
 
 def test_the_providers_of_this_release() -> None:
-    told = {row.name: row.adapter for row in rows().values() if row.available}
-    assert told == {"groq": "openai", "deepseek": "openai", "openai": "openai", "gemini": "gemini", "ollama": "openai"}
+    told = {row.name: row.adapter for row in rows().values()}
+    assert told == {"groq": "openai", "deepseek": "openai", "openai": "openai", "gemini": "gemini"} | {
+        "anthropic": "anthropic",
+        "ollama": "openai",
+    }
 
 
 def test_each_row_can_be_used() -> None:
@@ -62,6 +65,8 @@ def test_the_first_rule_that_matches_counts() -> None:
     [
         ("groq", "k", ("authorization", "Bearer k")),
         ("gemini", "k", ("x-goog-api-key", "k")),
+        ("anthropic", "sk-ant-api1", ("x-api-key", "sk-ant-api1")),
+        ("anthropic", "sk-ant-oat1", ("authorization", "Bearer sk-ant-oat1")),
     ],
 )
 def test_how_a_key_is_shown(name: str, key: str, shown: tuple[str, str]) -> None:

@@ -76,9 +76,6 @@ def _provider(
     key = said.key or _key(variable, environ, problems)
     if options is None and not (host or (key and row and not row.host_env)):
         return None
-    if row and not row.available:
-        warnings.append(f"{name} ({row.key_env}) is left out: this release cannot speak to it yet")
-        return None
     # A row's own server wants a key; one the user named may not (a simulator, a proxy with its own key).
     needs_key = bool(said.key_env) or bool(row and row.key_required and said.base_url is None)
     if key is None and needs_key:

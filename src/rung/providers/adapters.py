@@ -7,6 +7,7 @@ from typing import Protocol
 
 from rung.answer import Answer
 from rung.call import Call
+from rung.providers.anthropic import Anthropic
 from rung.providers.endpoint import Endpoint
 from rung.providers.gemini import Gemini
 from rung.providers.openai_compatible import OpenAICompatible
@@ -31,4 +32,6 @@ def make_adapter(kind: str, endpoint: Endpoint, client: Client, patience: Patien
     """The adapter named `kind` in a provider's row."""
     if kind == "gemini":
         return Gemini(endpoint, client)
+    if kind == "anthropic":
+        return Anthropic(endpoint, client)
     return OpenAICompatible(endpoint, client)

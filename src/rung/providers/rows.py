@@ -62,7 +62,6 @@ class Row:
     name: str
     base_url: str
     adapter: str = "openai"
-    available: bool = True
     key_env: str | None = None
     key_required: bool = True
     host_env: str | None = None
