@@ -65,10 +65,14 @@ def _messages(row: dict[str, Any], where: str = "row") -> list[dict[str, Any]]:
     return [{"role": "system", "content": system}, *given] if system else given
 
 
-async def replay(rows: list[dict[str, Any]]) -> list[Outcome]:
-    """Every row through one tool rung, one after the other."""
+def replay(rows: list[dict[str, Any]]) -> list[Outcome]:
+    """Every row through one warm tool rung, one after the other."""
     rung = ToolRung()
     rung.warm()
+    return asyncio.run(_replay(rung, rows))
+
+
+async def _replay(rung: ToolRung, rows: list[dict[str, Any]]) -> list[Outcome]:
     out: list[Outcome] = []
     for row in rows:
         body: dict[str, Any] = {"model": "auto", "messages": _messages(row)}
@@ -210,7 +214,7 @@ _CHECKS: dict[str, Any] = {
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(data: Path, as_json: bool) -> None:
     """Replay prompts through the tool rung: does it answer what it should, and only that?"""
-    found = figures(asyncio.run(replay(load_rows(data))))
+    found = figures(replay(load_rows(data)))
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return

@@ -48,6 +48,8 @@ def repair(text: str, options: Options) -> Result:
     lexemes = _lossless(value, bare)
     flat = lossless.write(lexemes, None)
     _require_same_words(bare, flat)
+    if flat.count('""') > bare.count('""') + bare.count("''"):
+        raise CannotAnswer("the repair would have to invent a value")
     made = json_.format_(flat, options)
     return Result(made.text, "json", proved=False, edits=_edits(fault, text, flat))
 

@@ -15,7 +15,7 @@ from rung.tools.result import CannotAnswer, Options
 _ALIASES = {"yml": "yaml", "py": "python", "python3": "python", "jsonschema": "json"}
 _SYNTAX_WORDS = frozenset({"syntax", "syntaxe", "syntactically", "syntaxiquement", "parse", "parses", "parsing"})
 _TYPES = tuple(f'"{name}"' for name in ("object", "array", "string", "number", "integer", "boolean", "null"))
-_INDENT_WORDS = frozenset({"indent", "indente", "indenter", "indentez"})
+_INDENT_WORDS = frozenset({"indentation", "indent", "indente", "indenter", "indentez"})
 _SCHEMA_KEYS = frozenset(
     {"$schema", "properties", "required", "items", "enum", "anyOf", "oneOf", "allOf", "$ref", "$defs"}
 )
@@ -258,7 +258,10 @@ def _valid(said: _Said, acts: set[str]) -> None:
         return
     if acts - {"validate", "against"}:
         raise _No("validity is asked for together with something else")
-    if said.question or said.has("verb", "ask") or said.has("verb", "check") or acts:
+    asked = said.has("verb", "ask") or said.has("verb", "check")
+    if said.has("verb", "get") and not asked and not acts:
+        raise _No("something valid is asked for, not whether it is")
+    if said.question or asked or acts:
         acts.add("validate") if "against" not in acts else None
     else:
         raise _No("validity is stated, not asked")
@@ -268,6 +271,8 @@ def _apply_questions(said: _Said, acts: set[str]) -> None:
     if said.has("ask", "data") and "against" not in acts:
         raise _No("the data itself may be meant")
     asked = [value for value in said.values("ask") if value != "data"]
+    if asked == ["errors"] and "repair" in acts and not said.has("verb", "ask"):
+        return  # "it has errors, fix it"
     if asked:
         if acts - {"validate", "lint", "against"}:
             raise _No("errors are asked for together with something else")
@@ -311,7 +316,7 @@ def _language(said: _Said, payload: Payload, acts: set[str]) -> str:
         raise _No("lint is for Python")
     if "pyformat" in said.acts and language != "python":
         raise _No("that formatter is for Python")
-    if "correct" in said.adjs and (language in ("python", "sql", "csv") or not (named or said.syntax)):
+    if "correct" in said.adjs and not said.syntax and (language in ("python", "sql", "csv") or not named):
         raise _No("correct may mean more than its syntax")
     if language in ("python", "sql") and said.values("ask") and "lint" not in acts and not said.syntax:
         raise _No("errors may mean more than syntax")

@@ -92,6 +92,8 @@ def _faithful(sqlglot: Any, text: str, trees: list[Any], dialect: str) -> bool:
         return False
     if any(isinstance(star.parent, sqlglot.exp.Alias) for tree in trees for star in tree.find_all(sqlglot.exp.Star)):
         return False
+    if any(isinstance(tree, sqlglot.exp.Delete) and tree.args.get("tables") for tree in trees):
+        return False  # MySQL's ``delete t from ...``, or ``from`` misspelt
     made = "; ".join(tree.sql(dialect=dialect or None) for tree in trees)
     return _words(sqlglot, text, dialect) == _words(sqlglot, made, dialect)
 

@@ -177,7 +177,7 @@ def _inline(value: Value) -> str:
         raise CannotAnswer("null has no TOML form")
     if value.startswith('"'):
         return quote(lossless.text_of(value))
-    if value.lstrip("-").isdigit() and len(value) > 19 and not -(2**63) <= int(value[:40]) < 2**63:
+    if value.lstrip("-").isdigit() and len(value) > 18 and not -(2**63) <= int(value[:40]) < 2**63:
         raise CannotAnswer("TOML integers have 64 bits")
     return value
 

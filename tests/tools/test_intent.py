@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import pytest
+
+from rung.tools import Intent, NotATask, Want, render, run, understand
+from rung.tools.intent import may_be_task
+from rung.tools.lexicon import expand, trie
+
+DOC = '{"b": 1, "a": [1.0, null]}'
+
+
+def asked(prompt: str, system: str = "") -> tuple[str, str]:
+    task = understand(prompt, system)
+    return (task.language, task.action) if isinstance(task, Intent) else ("", task.reason)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "task"),
+    [
+        (f"Format this JSON: {DOC}", ("json", "format")),
+        (f"```json\n{DOC}\n```\nPretty-print the above.", ("json", "format")),
+        (f"{DOC}\n\nMinify this JSON, please.", ("json", "minify")),
+        (f'"""\n{DOC}\n"""\nIs this valid JSON?', ("json", "validate")),
+        (f"Validate this JSON:\n---\n{DOC}\n---", ("json", "validate")),
+        (f"<json>{DOC}</json> Sort the keys.", ("json", "format")),
+        ("Repair this JSON: {'a': 1,", ("json", "repair")),
+        (f"Convertis ce JSON en YAML : {DOC}", ("json", "convert")),
+        ("Lint:\n```python\nimport os\n```", ("python", "lint")),
+        ("Format this SQL query: select a from t", ("sql", "format")),
+        ("Is this valid YAML?\na: 1\nb: 2", ("yaml", "validate")),
+        ("Format the query `select a from t where b = 1`", ("sql", "format")),
+        ("Ce XML est-il bien formé ? <a><b/></a>", ("xml", "validate")),
+    ],
+)
+def test_tasks(prompt: str, task: tuple[str, str]) -> None:
+    assert asked(prompt) == task
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        f"Format this JSON and translate the values: {DOC}",
+        f"Is it valid and what does it say? {DOC}",
+        f"Do not format this, count the keys: {DOC}",
+        f"'Format this JSON' is a title. {DOC}",
+        f'"Format this JSON" {DOC}',
+        f"Format this JSON: {DOC} {DOC}",
+        f"Format this JSON: {DOC} and then email it",
+        "Format this JSON",
+        "Format this JSON: hello",
+        "Format this:\n```rust\nfn main() {}\n```",
+        "Format this JSON:\n```python\n{}\n```",
+        f"Are the keys sorted? {DOC}",
+        f"Format and validate this JSON: {DOC}",
+        f"Format this JSON with 2 and 4 spaces: {DOC}",
+        f"Minify this JSON with 4 spaces: {DOC}",
+        f"Format this JSON. Answer yes or no. {DOC}",
+        "Is this valid YAML?\na: 1\n\nAlso tell me what it is for.",
+        "Is this valid Python?\nx = 1\nplease explain it",
+        "Check this Python code for errors:\n```python\nx = 1\n```",
+        f"Format this JSON in a code block without markdown: {DOC}",
+        f"Validate this JSON against the schema: {DOC}",
+        "```json\n{}\n``` ```json\n{}\n``` Format this JSON",
+        "Format this JSON: " + "please " * 400 + DOC,
+        "",
+        "?",
+        "{",
+    ],
+)
+def test_not_tasks(prompt: str) -> None:
+    assert isinstance(understand(prompt), NotATask)
+
+
+@pytest.mark.parametrize(
+    ("system", "prompt", "task"),
+    [
+        ("You are a helpful assistant.", f"Format this JSON: {DOC}", ("json", "format")),
+        ("You are a JSON formatter. Return only the JSON.", DOC, ("json", "format")),
+        ("Tu es un formateur JSON.", DOC, ("json", "format")),
+    ],
+)
+def test_system_prompts_that_are_understood(system: str, prompt: str, task: tuple[str, str]) -> None:
+    assert asked(prompt, system) == task
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        "Answer in pirate speak.",
+        "Always translate to French.",
+        "You are a JSON minifier.",
+        "Never output JSON.",
+        "x" * 601,
+    ],
+)
+def test_system_prompts_that_are_not(system: str) -> None:
+    assert isinstance(understand(f"Format this JSON: {DOC}", system), NotATask)
+
+
+def answer(prompt: str) -> str:
+    task = understand(prompt)
+    assert isinstance(task, Intent), task
+    return render(run(task.language, task.action, task.text, task.options), task.want, task.language)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("Is this valid JSON? [1]", "Yes, this is valid JSON."),
+        ("Is this valid JSON? Answer yes or no. [1]", "Yes."),
+        (
+            "Is this valid JSON? [1,]",
+            "No, this is not valid JSON: trailing comma at line 1, column 3 (before line 1, column 4).",
+        ),
+        ("Are there any syntax errors in this JSON? [1]", "No, there is no syntax error in this JSON."),
+        (
+            "Are there any syntax errors in this JSON? [1 2]",
+            "Yes, this JSON is not valid: expected ',' or ']' at line 1, column 4.",
+        ),
+        (
+            "Where is the syntax error in this JSON? [1 2]",
+            "This is not valid JSON: expected ',' or ']' at line 1, column 4.",
+        ),
+        ("Is this valid JSON? Answer with true or false. [1", "false"),
+        ("Is this JSON valid? Reply valid or invalid. [1]", "valid"),
+        ("Ce JSON est-il valide ? [1]", "Oui, ce JSON est valide."),
+        ("Ce JSON est-il valide ? Réponds par oui ou non. [1", "Non."),
+        (
+            "Ce JSON est-il valide ? [1 2]",
+            "Non, ce JSON n'est pas valide : « , » ou « ] » attendu, ligne 1, colonne 4.",
+        ),
+        ("Format this JSON in a code block: [1]", "```json\n[\n  1\n]\n```"),
+        ("Minify this JSON, only the JSON: [ 1 ]", "[1]"),
+        ("Format with tabs: [1]", "[\n\t1\n]"),
+        ("Lint this:\n```python\nx = 1\n```", "No findings: the linter reports no issues."),
+        ("Lint this:\n```python\nimport os\n```", "- line 1, column 8: F401 `os` imported but unused"),
+    ],
+)
+def test_the_answer_obeys_the_wording(prompt: str, said: str) -> None:
+    assert answer(prompt) == said
+
+
+def test_a_repair_tells_its_edits_when_asked() -> None:
+    said = answer('Fix this JSON and tell me what you changed: {"a": 1,}')
+    assert said.startswith('{\n  "a": 1\n}\n\nChanges:\n- first fault: trailing comma')
+
+
+def test_a_schema_and_its_document_are_told_apart() -> None:
+    schema = '{"type": "object", "required": ["a"]}'
+    said = answer(f"Validate this JSON against the schema.\nSchema: {schema}\nJSON: {{}}")
+    assert said == "No, the JSON is not valid against the schema: 'a' is a required property (at $)."
+    assert answer(f'JSON: {{"a": 1}}\nSchema: {schema}\nIs the JSON valid against the schema?').startswith("Yes, ")
+
+
+def test_a_fence_in_a_document_gets_a_longer_fence() -> None:
+    task = understand('Format this JSON in a code block:\n~~~\n["```"]\n~~~')
+    assert isinstance(task, Intent)
+    said = render(run("json", "format", task.text), Want(fence=True), "json")
+    assert said.startswith("````json\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["What is the capital of Peru?", "Write a poem", "x" * 100_000, "1" * 100_000, "\n" * 100_000]
+)
+def test_the_gate_lets_ordinary_messages_go(text: str) -> None:
+    assert not may_be_task(text) or isinstance(understand(text), NotATask)
+
+
+def test_every_phrase_is_written_as_words_are_read() -> None:
+    assert [one.split() for one in expand("{a,b}{, c,} d")] == [
+        ["a", "c", "d"],
+        ["a", "d"],
+        ["b", "c", "d"],
+        ["b", "d"],
+    ]
+    assert [one.split() for one in expand("x{ {y,z},}")] == [["x", "y"], ["x", "z"], ["x"]]
+    assert len(trie()) > 500
