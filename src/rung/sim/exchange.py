@@ -114,13 +114,13 @@ class Reply:
     """chunked, piece by piece"""
     turn: Turn | None = None
     fault: Fault | None = None
-    delay: float = 0.0
-    """scenario seconds before it, where there is no turn"""
     model: str = ""
     keepalive: bytes = b"\n"
     """what the provider sends while the answer waits"""
     error_piece: bytes = b""
     """what the provider sends when a stream fails in the middle"""
+    delay: float = 0.0
+    """scenario seconds before it, where there is no turn"""
 
 
 def whole(value: Any, status: int = 200, headers: Mapping[str, str] | None = None, turn: Turn | None = None) -> Reply:
