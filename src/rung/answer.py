@@ -4,16 +4,18 @@ A whole answer is a stream of one event. The text on the stream is already in th
 for: the bytes of one ``chat.completion`` JSON, or SSE frames each holding one ``chat.completion.chunk``
 (https://platform.openai.com/docs/api-reference/chat). Frames never include ``data: [DONE]``: the
 terminator belongs to the door, and an upstream's terminator is turned into `Evidence.complete`.
+
+These are msgspec structs, not dataclasses, because several are made for every call: theirs are made in C.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 
-@dataclass(slots=True)
-class Usage:
+class Usage(msgspec.Struct, gc=False):
     """Tokens of one answer, in disjoint classes that add up (each >= 0).
 
     Providers disagree on what includes what; adapters turn their counts into these.
@@ -50,8 +52,7 @@ class Usage:
         )
 
 
-@dataclass(slots=True)
-class Declined:
+class Declined(msgspec.Struct, gc=False):
     """A rung's polite no. Not an error: the climb goes on.
 
     `reason` is ``code`` or ``code: detail``; the code is a stable word, the detail is for people and
@@ -65,8 +66,7 @@ class Declined:
         return self.reason.partition(":")[0]
 
 
-@dataclass(slots=True)
-class Event:
+class Event(msgspec.Struct, gc=False):
     """One step of an answer stream.
 
     `data`: for a whole answer the JSON body; for a stream one or more complete SSE frames
@@ -81,8 +81,7 @@ class Event:
     last: bool = False
 
 
-@dataclass(slots=True)
-class Evidence:
+class Evidence(msgspec.Struct):
     """What is known about an answer once its stream has ended (partly before: the model, for one).
 
     `complete` is True only if a finish reason came *and* the stream ended with its terminator.
@@ -104,8 +103,7 @@ class Evidence:
     simulated: bool = False
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct):
     """A rung's answer: the head now, the events as they come, the evidence at the end.
 
     Exactly one of `body` (whole) and `events` (stream) is set. Whoever gives up on a stream early must
@@ -115,7 +113,7 @@ class Answer:
     rung: str
     model: str
     """the model that answers, as ``provider:model``; for a program or a cache the rung's own name"""
-    evidence: Evidence = field(default_factory=Evidence)
+    evidence: Evidence = msgspec.field(default_factory=Evidence)
     body: bytes | None = None
     events: AsyncIterator[Event] | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()

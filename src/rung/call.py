@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -23,8 +22,7 @@ DEFAULT_DEADLINE = 600.0
 """seconds a call may take in all, unless it says otherwise (the OpenAI SDK's own default)"""
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """What is asked, by whom, and within which limits.
 
     Attributes:
@@ -55,7 +53,7 @@ class Call:
     stream: bool = False
     include_usage: bool = False
     door: str = "python"
-    started: float = field(default_factory=time.monotonic)
+    started: float = msgspec.field(default_factory=time.monotonic)
     deadline: float = 0.0
     fingerprint: bytes | None = None
     """set by the exact rung on its way up, so that nobody hashes twice"""

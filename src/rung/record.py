@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import orjson
+import msgspec
 
-from rung.answer import Usage
+from rung.answer import Answer
 from rung.errors import RungError
 from rung.ladder.climb import Climb
 from rung.store.ledger import ClimbRow
@@ -15,20 +15,19 @@ from rung.store.ledger import ClimbRow
 CLIENT_LEFT = 499
 """status of a call nobody waited for (nginx's code)"""
 
-_NOTHING = Usage()
+_NO_ANSWER = Answer("", "")
+_GOOD = (200, None, "answered")
+_encode = msgspec.json.Encoder().encode
 
 
 def row(record: Climb, *, with_text: bool = False) -> ClimbRow:
     """The ledger's row of an ended climb; its texts only `with_text` and never of a private call."""
     call = record.call
-    answer = record.answer
-    evidence = answer.evidence if answer is not None else None
-    usage = evidence.usage if evidence is not None else None
-    tokens = usage or _NOTHING
-    told = usage is not None
-    status, code, outcome = _outcome(record)
-    text = with_text and not call.private
-    return ClimbRow(
+    answer = record.answer or _NO_ANSWER
+    evidence = answer.evidence
+    usage = evidence.usage
+    status, code, outcome = _outcome(record) if record.error is not None else _GOOD
+    made = ClimbRow(
         request_id=call.request_id,
         started_at=time.time() - (time.monotonic() - call.started),
         door=call.door,
@@ -40,28 +39,31 @@ def row(record: Climb, *, with_text: bool = False) -> ClimbRow:
         private=call.private,
         stream=call.stream,
         outcome=outcome,
-        rung=answer.rung if answer is not None else "",
-        model=answer.model if answer is not None else "",
-        model_version=evidence.model_version if evidence is not None else "",
+        rung=answer.rung,
+        model=answer.model,
+        model_version=evidence.model_version,
         status=status,
-        finish_reason=evidence.finish_reason if evidence is not None else None,
+        finish_reason=evidence.finish_reason,
         error_code=code,
         cache=_cache(record),
-        first_content_ms=(record.first_content - call.started) * 1e3 if record.first_content else None,
         total_ms=(record.ended - call.started) * 1e3,
-        input_tokens=tokens.input_tokens if told else None,
-        cache_read_tokens=tokens.cache_read_tokens if told else None,
-        cache_write_tokens=tokens.cache_write_tokens if told else None,
-        output_tokens=tokens.output_tokens if told else None,
-        reasoning_tokens=tokens.reasoning_tokens if told else None,
         cost_pico=record.cost(),
-        simulated=evidence is not None and evidence.simulated,
-        unproved=evidence is not None and evidence.unproved,
+        simulated=evidence.simulated,
+        unproved=evidence.unproved,
         fingerprint=call.fingerprint,
-        attempts=orjson.dumps(record.attempts),
-        request_text=call.raw if text else None,
-        answer_text=record.text() if text else None,
+        attempts=_encode(record.attempts),
     )
+    if record.first_content:
+        made.first_content_ms = (record.first_content - call.started) * 1e3
+    if usage is not None:
+        made.input_tokens = usage.input_tokens
+        made.cache_read_tokens = usage.cache_read_tokens
+        made.cache_write_tokens = usage.cache_write_tokens
+        made.output_tokens = usage.output_tokens
+        made.reasoning_tokens = usage.reasoning_tokens
+    if with_text and not call.private:
+        made.request_text, made.answer_text = call.raw, record.text()
+    return made
 
 
 def line(record: Climb) -> dict[str, Any]:

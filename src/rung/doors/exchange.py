@@ -30,6 +30,8 @@ STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in http.HTTPStatus
 }
 
+_FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
+
 _BODILESS = frozenset({204, 304})
 
 
@@ -180,14 +182,8 @@ class Exchange:
         lines = [status_line(status)]
         self._remaining = -1
         for name, value in headers:
-            if name == b"content-length":
-                self._remaining = int(value)
-            elif name == b"connection":
-                if b"close" in value.lower():
-                    self.keep_alive = False
+            if name in _FRAMING and not self._frames_with(name, value):
                 continue
-            elif name == b"transfer-encoding":
-                continue  # framing is ours
             lines += (name, b": ", value, b"\r\n")
         head = b"".join(lines)
         ends = len(lines) // 4 + 1  # each header is four pieces, and there is the status line
@@ -195,6 +191,15 @@ class Exchange:
             raise RuntimeError("a response header holds a line break or a NUL")
         self._silent = status in _BODILESS or self.scope["method"] == "HEAD"
         return head
+
+    def _frames_with(self, name: bytes, value: bytes) -> bool:
+        """Take note of a header about framing; False: it is not sent, framing is ours."""
+        if name == b"content-length":
+            self._remaining = int(value)
+            return True
+        if name == b"connection" and b"close" in value.lower():
+            self.keep_alive = False
+        return False
 
     def _first(self, body: bytes, more: bool) -> bytes:
         """The head and the first piece of the body."""

@@ -10,7 +10,8 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from rung.answer import Answer, Declined, Event, Usage
 from rung.call import Call
@@ -26,8 +27,7 @@ LONGEST_RETRY_WAIT = 2.0
 """seconds; a provider that asks for more is not waited for, the climb goes on"""
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct):
     """One rung asked once. `outcome`: answered, declined, failed or cancelled."""
 
     rung: str
@@ -39,8 +39,7 @@ class Attempt:
     cost: int | None = 0
 
 
-@dataclass(slots=True)
-class Climb:
+class Climb(msgspec.Struct):
     """One call's way up and, once a rung has answered, the answer to be served.
 
     Exactly one of two things is true after `climb`: `answer` is committed (its `body`, or `events()`), or
@@ -48,7 +47,7 @@ class Climb:
     """
 
     call: Call
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = msgspec.field(default_factory=list)
     answer: Answer | None = None
     buffered: str = ""
     """name of the check the whole text was held back for, if any"""
@@ -56,10 +55,10 @@ class Climb:
     """`time.monotonic()` of the first content, 0 if there was none"""
     ended: float = 0.0
     error: BaseException | None = None
-    faults: list[RungError] = field(default_factory=list)
-    _asked: list[Rung] = field(default_factory=list)
-    _opening: list[Event] = field(default_factory=list)
-    _kept: list[bytes] = field(default_factory=list)
+    faults: list[RungError] = msgspec.field(default_factory=list)
+    _asked: list[Rung] = msgspec.field(default_factory=list)
+    _opening: list[Event] = msgspec.field(default_factory=list)
+    _kept: list[bytes] = msgspec.field(default_factory=list)
     _kept_size: int = 0
 
     async def events(self) -> AsyncIterator[Event]:

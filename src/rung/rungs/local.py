@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any, Self
 
 import orjson
+from msgspec.structs import replace
 
 from rung.answer import Answer, Declined, Event, Usage
 from rung.call import Call
