@@ -162,10 +162,15 @@ def test_what_deserves_a_look(tmp_path: Path) -> None:
     )
 
 
+def test_an_api_of_its_own_has_no_v1(tmp_path: Path) -> None:
+    text = "[providers.ollama]\nbase_url = 'http://127.0.0.1:1'\n[providers.gemini]\nbase_url = 'http://127.0.0.1:2'\n"
+    assert settings(tmp_path, text).warnings == ()
+
+
 def test_ollama_counts_as_cloud_until_it_is_declared_private(tmp_path: Path) -> None:
     environ = {"OLLAMA_HOST": "127.0.0.1"}
     found = settings(tmp_path, environ=environ)
-    assert found.providers["ollama"].base_url == "http://127.0.0.1:11434/v1"
+    assert found.providers["ollama"].base_url == "http://127.0.0.1:11434"
     assert not found.providers["ollama"].stays_here("phi4")
     assert (found.ladder.reference, found.ladder.fallback) == (None, ())
     declared = settings(tmp_path, "[providers.ollama]\nprivate_host = true\n", environ).providers["ollama"]
@@ -176,7 +181,7 @@ def test_ollama_counts_as_cloud_until_it_is_declared_private(tmp_path: Path) -> 
 
 def test_a_remote_ollama_cannot_be_declared_private(tmp_path: Path) -> None:
     environ = {"OLLAMA_HOST": "https://ollama.example.com"}
-    assert settings(tmp_path, environ=environ).providers["ollama"].base_url == "https://ollama.example.com:443/v1"
+    assert settings(tmp_path, environ=environ).providers["ollama"].base_url == "https://ollama.example.com:443"
     (told,) = problems(tmp_path, "[providers.ollama]\nprivate_host = true\n", environ)
     assert told.startswith("rung.toml:2: [providers.ollama] cannot be a private_host")
 
@@ -196,17 +201,17 @@ def test_a_key_for_ollama_alone_does_not_switch_it_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("127.0.0.1", "http://127.0.0.1:11434/v1"),
-        ("box", "http://box:11434/v1"),
-        ("box:80", "http://box:80/v1"),
-        (":8080", "http://127.0.0.1:8080/v1"),
-        ("0.0.0.0:11434", "http://127.0.0.1:11434/v1"),
-        ("[::]:1", "http://[::1]:1/v1"),
-        ("::1", "http://[::1]:11434/v1"),
-        ("[::1]", "http://[::1]:11434/v1"),
-        ("http://box", "http://box:80/v1"),
-        ("https://box/", "https://box:443/v1"),
-        ("https://box:1/some/path", "https://box:1/v1"),
+        ("127.0.0.1", "http://127.0.0.1:11434"),
+        ("box", "http://box:11434"),
+        ("box:80", "http://box:80"),
+        (":8080", "http://127.0.0.1:8080"),
+        ("0.0.0.0:11434", "http://127.0.0.1:11434"),
+        ("[::]:1", "http://[::1]:1"),
+        ("::1", "http://[::1]:11434"),
+        ("[::1]", "http://[::1]:11434"),
+        ("http://box", "http://box:80"),
+        ("https://box/", "https://box:443"),
+        ("https://box:1/some/path", "https://box:1"),
     ],
 )
 def test_ollama_host_is_read_as_ollama_reads_it(host: str, expected: str) -> None:

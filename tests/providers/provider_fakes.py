@@ -12,14 +12,15 @@ rows()  # read now: on the event loop it would block
 def endpoint(name, base_url, **told):
     """The endpoint of a shipped row at another address."""
     row = rows()[name]
-    options = {"key": "test-key", "headers": {}, "strip": row.strip, "rename": row.rename, **told}
-    return make_endpoint(
-        row,
-        base_url,
-        usage_in_stream=row.usage_in_stream,
-        price=lambda model, usage: usage.prompt_tokens + 10 * usage.completion_tokens,
-        **options,
-    )
+    options = {
+        "key": "test-key",
+        "headers": {},
+        "strip": row.strip,
+        "rename": row.rename,
+        "usage_in_stream": row.usage_in_stream,
+        "price": lambda model, usage: usage.prompt_tokens + 10 * usage.completion_tokens,
+    }
+    return make_endpoint(row, base_url, **options | told)
 
 
 async def read(answer):

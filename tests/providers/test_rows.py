@@ -15,7 +15,7 @@ def test_the_providers_of_this_release() -> None:
     told = {row.name: row.adapter for row in rows().values()}
     assert told == {"groq": "openai", "deepseek": "openai", "openai": "openai", "gemini": "gemini"} | {
         "anthropic": "anthropic",
-        "ollama": "openai",
+        "ollama": "ollama",
     }
 
 

@@ -86,8 +86,8 @@ def _provider(
         return None
     if said.private_host:
         _private(name, url, problems)
-    warnings += _doubts(name, url, said, key)
     row = row or Row(name, url.geturl())
+    warnings += _doubts(row, url, said, key)
     return ProviderSettings(
         name=name,
         base_url=url.geturl(),
@@ -170,7 +170,7 @@ def http_url(text: str) -> SplitResult:
 
 def ollama_url(host: str) -> SplitResult:
     """``OLLAMA_HOST`` as Ollama itself reads it (envconfig/config.go: scheme, host and port may each be left
-    out), as the address of its OpenAI API. Raises Wrong."""
+    out). Raises Wrong."""
     scheme, found, rest = host.partition("://")
     if not found:
         scheme, rest = "http", host
@@ -178,7 +178,7 @@ def ollama_url(host: str) -> SplitResult:
     rest = rest.partition("/")[0]
     if rest.count(":") > 1 and not rest.startswith("["):
         rest = f"[{rest}]"  # a bare IPv6 address
-    url = http_url(f"{scheme}://{'127.0.0.1' if rest.startswith(':') else ''}{rest or '127.0.0.1'}/v1")
+    url = http_url(f"{scheme}://{'127.0.0.1' if rest.startswith(':') else ''}{rest or '127.0.0.1'}")
     name = url.hostname or ""
     # What a server listens on is no place to call.
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name, name)  # noqa: S104
@@ -205,12 +205,13 @@ def _private(name: str, url: SplitResult, problems: Problems) -> None:
         problems.at(path, f"[providers.{name}] cannot be a private_host: {host} is not an address of this machine")
 
 
-def _doubts(name: str, url: SplitResult, said: ProviderOptions, key: Secret | None) -> list[str]:
+def _doubts(row: Row, url: SplitResult, said: ProviderOptions, key: Secret | None) -> list[str]:
     doubts = []
+    name = row.name
     if said.key is not None:
         doubts.append(f'[providers.{name}] holds its key in the file; better: key_env = "NAME"')
     if key is not None and url.scheme == "http" and not (loopback(url.hostname or "") or url.hostname == "localhost"):
         doubts.append(f"{name}: the key travels unencrypted to {url.hostname}; use https")
-    if said.base_url is not None and not url.path:
+    if said.base_url is not None and not url.path and row.adapter == "openai":
         doubts.append(f"[providers.{name}] base_url has no path; most servers want /v1 at its end")
     return doubts

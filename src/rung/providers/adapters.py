@@ -10,6 +10,7 @@ from rung.call import Call
 from rung.providers.anthropic import Anthropic
 from rung.providers.endpoint import Endpoint
 from rung.providers.gemini import Gemini
+from rung.providers.ollama import Ollama
 from rung.providers.openai_compatible import OpenAICompatible
 from rung.wire.client import Client, Deadlines
 
@@ -34,4 +35,7 @@ def make_adapter(kind: str, endpoint: Endpoint, client: Client, patience: Patien
         return Gemini(endpoint, client)
     if kind == "anthropic":
         return Anthropic(endpoint, client)
+    if kind == "ollama":
+        limits = patience or Patience()
+        return Ollama(endpoint, client, wait=limits.wait, load=limits.load)
     return OpenAICompatible(endpoint, client)

@@ -100,6 +100,12 @@ class Native(ABC):
     @abstractmethod
     def reader(self, call: Call, writer: ChatWriter, evidence: Evidence) -> Reader: ...
 
+    async def before(
+        self, call: Call, model: str, asked: Asked, body: dict[str, Any], deadlines: Deadlines
+    ) -> Deadlines:
+        """What has to happen before the request is sent; may change `body`. -> the deadlines that are left."""
+        return deadlines
+
     def frames(self) -> Frames:
         return Splitter()
 
@@ -116,6 +122,7 @@ class Native(ABC):
         end = self.endpoint
         asked = self.read_request(call, model)
         path, told = self.request(call, model, asked)
+        deadlines = await self.before(call, model, asked, told, deadlines)
         evidence = Evidence(simulated=end.simulated, stripped=tuple(dict.fromkeys(asked.stripped)))
         answer = Answer("", f"{end.name}:{model}", evidence)
         reader = self.reader(call, ChatWriter(call, model, evidence), evidence)
