@@ -59,7 +59,7 @@ class CacheModel:
 
         Raises KeyError for a rule that does not exist.
         """
-        if rule.rule == "none" or prompt.tokens < rule.min_tokens:
+        if rule.rule == "none" or not prompt.segments or prompt.tokens < rule.min_tokens:
             return Hit()
         ready = self.clock.now() + first_token + rule.build
         asked = {

@@ -104,7 +104,9 @@ class DeepSeek(Chat):
 
     def refuse(self, refusal: Refusal) -> Reply:
         refusal.code = refusal.code or "invalid_request_error"
-        return super().refuse(refusal)
+        reply = super().refuse(refusal)
+        reply.headers = {**reply.headers, "x-deepseek-request-id": f"sim_error_{self._asked:08d}"}
+        return reply
 
     def unknown_model(self, model: str) -> Refusal:
         return Refusal(400, "Model Not Exist")

@@ -226,9 +226,10 @@ class Gemini(Provider):
         if body.get("systemInstruction"):
             prompt.add(_text(body["systemInstruction"]))
         for content in body.get("contents") or ():
-            role = content.get("role") or "user"
-            parts = content.get("parts") or ()
-            prompt.add(f"<{role}>" + "".join(_part(part) for part in parts))
+            role = f"<{content.get('role') or 'user'}>"
+            for part in content.get("parts") or ():
+                prompt.add(role + _part(part))
+                role = ""
         return prompt
 
     # --- writing

@@ -77,11 +77,11 @@ class Installed:
 
     def warm(self, model: str, prompt: Prompt) -> bool:
         """Is this exactly the prompt the model still holds? Remembers it."""
-        *_, last = prompt.prefixes(0)
         there = self._loaded.get(model)
-        if there is None:
+        ends = list(prompt.prefixes(0))
+        if there is None or not ends:
             return False
-        same, there.prompt = there.prompt == last.digest, last.digest
+        same, there.prompt = there.prompt == ends[-1].digest, ends[-1].digest
         return same
 
     def remove(self, model: str) -> None:

@@ -6,6 +6,7 @@ A provider's file subclasses `Provider`: it reads its own requests into an `Ask`
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
@@ -22,6 +23,9 @@ from rung.sim.faults import Fault
 from rung.sim.limits import RateLimits
 from rung.sim.prompt import count
 from rung.sim.scenario import CacheRule, Outage, Scenario, dice, draw, step
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -59,8 +63,13 @@ class Provider:
     def reply(self, request: Request) -> Reply:
         """The response to one request."""
         try:
-            self.authorise(request)
-            return self.route(request)
+            try:
+                self.authorise(request)
+                return self.route(request)
+            except (AttributeError, KeyError, TypeError) as error:
+                # Every field is read as if it had its documented type; a client that sends another gets told so.
+                log.info("%s: a request could not be read", self.name, exc_info=error)
+                raise Refusal(400, "The request has a field of the wrong type.") from error
         except Refusal as refusal:
             reply = self.refuse(refusal)
             reply.fault, reply.model = refusal.fault, refusal.model
