@@ -9,11 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from rung.cli.bench_tools import check, command, figures, load_rows, replay
+from rung.tools import NotATask, understand
 
 ROWS = Path(__file__).parents[2] / "benchmarks" / "tools"
 
 
-@pytest.mark.parametrize("name", ["tune", "held_out", "second", "third", "fourth", "fifth"])
+@pytest.mark.parametrize("name", ["tune", "held_out", "second", "third", "fourth", "fifth", "sixth"])
 def test_bars(name: str) -> None:
     found = figures(replay(load_rows(ROWS / f"{name}.jsonl")))
     assert found["precision"] >= 0.99, found["failures"]
@@ -86,3 +87,21 @@ def test_bad_rows_are_usage_errors(tmp_path: Path, line: str) -> None:
 )
 def test_checks(content: str, wanted: object, holds: bool) -> None:
     assert (check(content, wanted) == "") is holds
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "Also explain it.",
+        "Then summarize it.",
+        "What is it for?",
+        "Add a key.",
+        "Puis résume-le.",
+        "Mais n'en fais rien.",
+    ],
+)
+def test_a_second_demand_before_the_task_makes_it_no_task(more: str) -> None:
+    for row in load_rows(ROWS / "tune.jsonl"):
+        if row["expect"] == "tool":
+            task = understand(f"{more} {row['prompt']}", row.get("system", ""))
+            assert isinstance(task, NotATask), (more, row["prompt"])

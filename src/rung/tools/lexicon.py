@@ -15,38 +15,144 @@ from pathlib import Path
 from typing import TypeAlias
 
 Feature: TypeAlias = tuple[str, str]
-Trie: TypeAlias = "dict[str, Trie | list[Feature]]"
-_WORD = re.compile(r"[a-z]+|[0-9]+|#")
+
+MOST_NODES = 20_000
+"""nodes kept; beyond it they are made anew when they are needed again"""
+
+_TOKEN = re.compile(r"[a-z]+|[0-9]+|[#{},]")
+
+
+class Lexicon:
+    """All phrases as one automaton. A phrase with alternatives is kept as it is written, not written out: the
+    150,000 readings take 36 MB as a tree, and a call needs few of them. Sets of places in the phrases become
+    nodes when a reader first comes by (the lazy subset construction; Thompson 1968, doi:10.1145/363347.363387).
+    """
+
+    def __init__(self) -> None:
+        self._word: list[str] = []  # per place: the word it waits for, "" if none
+        self._next: list[int] = []  # the place after that word
+        self._skip: dict[int, list[int]] = {}  # places reached from a place without a word
+        self._feature: dict[int, Feature] = {}  # what a phrase says that ends at a place
+        self._starts: list[int] = []
+        self._nodes: dict[frozenset[int], Node] = {}
+
+    def add(self, phrase: str, feature: Feature) -> None:
+        """One line of a word file."""
+        tokens = _TOKEN.findall(phrase)
+        start = self._place()
+        end, read = self._sequence(tokens, 0, start)
+        assert read == len(tokens), phrase
+        self._feature[end] = feature
+        self._starts.append(start)
+
+    def root(self) -> Node:
+        return self.node(frozenset(self._closure(self._starts)))
+
+    def words(self) -> frozenset[str]:
+        """Every word that occurs in a phrase."""
+        return frozenset(self._word) - {""}
+
+    def node(self, places: frozenset[int]) -> Node:
+        found = self._nodes.get(places)
+        if found is None:
+            if len(self._nodes) >= MOST_NODES:
+                self._nodes.clear()
+            ends = sorted(place for place in places if place in self._feature)
+            by_word: dict[str, list[int]] = {}
+            for place in places:
+                if self._word[place]:
+                    by_word.setdefault(self._word[place], []).append(self._next[place])
+            leaf = list(dict.fromkeys(self._feature[place] for place in ends))
+            found = self._nodes[places] = Node(self, by_word, leaf)
+        return found
+
+    def after(self, places: list[int]) -> Node:
+        return self.node(frozenset(self._closure(places)))
+
+    def _place(self) -> int:
+        self._word.append("")
+        self._next.append(-1)
+        return len(self._word) - 1
+
+    def _sequence(self, tokens: list[str], at: int, place: int) -> tuple[int, int]:
+        """Words and alternatives from `at` to the end, a comma or a brace -> (place behind them, how far read)."""
+        while at < len(tokens) and tokens[at] not in (",", "}"):
+            after = self._place()
+            if tokens[at] == "{":
+                at = self._choices(tokens, at + 1, place, after)
+            else:
+                waiting = self._place()
+                self._skip.setdefault(place, []).append(waiting)
+                self._word[waiting], self._next[waiting] = tokens[at], after
+                at += 1
+            place = after
+        return place, at
+
+    def _choices(self, tokens: list[str], at: int, place: int, after: int) -> int:
+        """Alternatives from behind a brace to behind its partner."""
+        while True:
+            begin = self._place()
+            self._skip.setdefault(place, []).append(begin)
+            end, at = self._sequence(tokens, at, begin)
+            self._skip.setdefault(end, []).append(after)
+            at += 1
+            if tokens[at - 1] == "}":
+                return at
+
+    def _closure(self, places: list[int]) -> set[int]:
+        found: set[int] = set()
+        waiting = list(places)
+        while waiting:
+            place = waiting.pop()
+            if place not in found:
+                found.add(place)
+                waiting += self._skip.get(place, ())
+        return found
+
+
+class Node:
+    """Where a reader stands after some words. `leaf`: what the phrases say that end here."""
+
+    __slots__ = ("_below", "_by_word", "_lexicon", "leaf")
+
+    def __init__(self, lexicon: Lexicon, by_word: dict[str, list[int]], leaf: list[Feature]) -> None:
+        self._lexicon = lexicon
+        self._by_word = by_word
+        self._below: dict[str, Node] = {}
+        self.leaf = leaf
+
+    def get(self, word: str) -> Node | None:
+        """One word further, or None if no phrase goes on with it."""
+        below = self._below.get(word)
+        if below is None and word in self._by_word:
+            below = self._below[word] = self._lexicon.after(self._by_word[word])
+        return below
 
 
 @cache
-def trie() -> Trie:
-    """Both languages as one trie of words; the leaves (key ``""``) hold (feature, value)."""
-    root: Trie = {}
+def root() -> Node:
+    """Where every phrase of both languages begins."""
+    return _lexicon().root()
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Every word of every phrase."""
+    return _lexicon().words()
+
+
+@cache
+def _lexicon() -> Lexicon:
+    lexicon = Lexicon()
     for file in sorted((Path(__file__).parent / "words").glob("*.txt")):
         feature: Feature = ("", "")
         for line in file.read_text("utf-8").splitlines():
             if line.startswith("    "):
-                for words in expand(line):
-                    _add(root, _WORD.findall(words), feature)
+                lexicon.add(line, feature)
             elif line and not line.startswith("#"):
                 kind, _, value = line.partition("=")
                 feature = (kind, value)
-    return root
-
-
-def _add(root: Trie, words: list[str], feature: Feature) -> None:
-    if not words:
-        return
-    node = root
-    for word in words:
-        below = node.setdefault(word, {})
-        assert isinstance(below, dict)
-        node = below
-    leaf = node.setdefault("", [])
-    assert isinstance(leaf, list)
-    if feature not in leaf:
-        leaf.append(feature)
+    return lexicon
 
 
 def expand(phrase: str) -> list[str]:

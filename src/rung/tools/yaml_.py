@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from functools import cache
 from typing import Any
 
 from rung.tools.extras import load
@@ -28,13 +29,19 @@ _RESERVED = re.compile(r"(?i:null|true|false|y|n|yes|no|on|off|nan|inf)")
 _TAG = "tag:yaml.org,2002:"
 
 
+@cache
+def _reader_class() -> Any:
+    """ruamel's YAML without its plug-ins, which it would look for on disk each time one is made."""
+    return type("Yaml", (load("ruamel.yaml").YAML,), {"official_plug_ins": lambda self: []})
+
+
 def _documents(text: str) -> list[Any]:
     """The node trees of a stream. Raises ruamel's MarkedYAMLError."""
     if len(text) > MAX_CHARS:
         raise TooBig(f"the YAML has more than {MAX_CHARS} characters")
     if re.search(r"(?:[\[{]\s*){100}", text):
         raise TooBig("the YAML is nested too deep")
-    yaml = load("ruamel.yaml").YAML(typ="safe", pure=True)
+    yaml = _reader_class()(typ="safe", pure=True)
     return list(yaml.compose_all(text))
 
 
@@ -191,7 +198,7 @@ def format_(text: str, options: Options) -> Result:
     if options.sort_keys or options.minify or options.indent == "\t":
         raise CannotAnswer("YAML is only re-indented with spaces")
     width = len(options.indent or "  ")
-    yaml = ruamel.YAML(typ="rt", pure=True)
+    yaml = _reader_class()(typ="rt", pure=True)
     yaml.preserve_quotes = True
     yaml.width = 1 << 20
     yaml.indent(mapping=width, sequence=width + 2, offset=width)

@@ -1,0 +1,191 @@
+"""What phrases mean together: which things are asked for, adjectives and questions included.
+
+``Sort the keys`` asks for a form, ``are the keys sorted?`` asks about it, ``give me the sorted keys`` asks for
+something else; only the first is a task.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from rung.tools.intent import LANGUAGES, Reading
+from rung.tools.lexicon import Feature
+
+SYNTAX_WORDS = frozenset({"syntax", "syntaxe", "syntactically", "syntaxiquement", "parse", "parses", "parsing"})
+_INDENT_WORDS = frozenset({"indentation", "indent", "indente", "indenter", "indentez"})
+_VERDICT_WANTS = frozenset({"yesno", "truefalse", "validword"})
+DOCUMENTS = frozenset({"format", "minify", "sort", "repair", "convert"})
+
+
+class Unclear(Exception):
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class Said:
+    """The features of a reading, ambiguous phrases decided."""
+
+    count: Counter[Feature] = field(default_factory=Counter)
+    acts: set[str] = field(default_factory=set)
+    adjs: set[str] = field(default_factory=set)
+    nouns: set[str] = field(default_factory=set)
+    target: set[str] = field(default_factory=set)
+    question: bool = False
+    syntax: bool = False
+    """syntax itself is named"""
+
+    def has(self, kind: str, value: str) -> bool:
+        return (kind, value) in self.count
+
+    def values(self, kind: str) -> list[str]:
+        return [value for have, value in self.count if have == kind]
+
+
+def decide(reading: Reading) -> Said:
+    said = Said(question=reading.question, syntax=bool(reading.words & SYNTAX_WORDS))
+    sure = [features[0] for features in reading.phrases if len(features) == 1]
+    hard = {
+        value
+        for kind, value in sure
+        if kind in ("act", "verb") and value not in ("ask", "check", "get", "make", "sort")
+    }
+    asked = ("verb", "ask") in sure or reading.question
+    described = ("verb", "get") in sure or ("verb", "make") in sure or bool(hard)
+    for features in reading.phrases:
+        said.count[_pick(features, asked, described)] += 1
+    said.acts = set(said.values("act"))
+    said.adjs = set(said.values("adj"))
+    said.nouns = set(said.values("noun"))
+    said.target = set(said.values("to"))
+    said.nouns |= {value for kind, value in said.count if kind == "in"}
+    meant = hard & {"convert", "format"} or ("verb", "get") in said.count
+    if said.target and not (said.nouns & LANGUAGES) and not meant:
+        # "parsed as JSON", "errors in JSON": the only language named is the payload's own.
+        said.nouns, said.target = said.nouns | said.target, set()
+    if len(said.target) == 1 and len(said.nouns & LANGUAGES) == 2:
+        said.nouns -= said.target  # "JSON to YAML; output only the YAML"
+    return said
+
+
+def _pick(features: list[Feature], asked: bool, described: bool) -> Feature:
+    """One meaning for a phrase that has several (``correct`` the verb and the adjective)."""
+    if len(features) == 1:
+        return features[0]
+    acts = [one for one in features if one[0] == "act"]
+    adjs = [one for one in features if one[0] == "adj"]
+    if acts and adjs:
+        return adjs[0] if described or (asked and adjs[0][1] in ("valid", "correct")) else acts[0]
+    if len(acts) > 1:
+        raise Unclear("a word has two meanings here")
+    return next((one for one in features if one[0] != "fill"), features[0])
+
+
+def acts_of(said: Said, reading_words: frozenset[str]) -> set[str]:
+    """What is asked for, adjectives and questions included; raises Unclear where they contradict."""
+    acts = set(said.acts)
+    if said.has("verb", "sort") or said.has("obj", "keys"):
+        put = "convert" in acts and said.has("opt", "alpha")
+        if not (said.has("obj", "keys") and (put or said.has("verb", "sort"))) and "sort" not in acts:
+            raise Unclear("only keys can be sorted")
+        acts.add("sort")
+    for role in said.values("role"):
+        if said.has("verb", "get") or said.has("verb", "ask"):
+            raise Unclear("a tool is asked for, not its work")
+        acts.add(role)
+    if said.values("sort"):
+        acts.add("sort")
+    if said.has("verb", "convert"):
+        acts.add("convert")
+    if not acts and said.values("indent") and reading_words & _INDENT_WORDS:
+        acts.add("format")
+    if "reindent" in acts:
+        acts = acts - {"reindent"} | {"format"}
+    if "pyformat" in acts:
+        acts = acts - {"pyformat"} | {"format"}
+    if said.values("select"):
+        acts.add("lint")
+    if acts == {"convert", "sort"} and not said.target:
+        acts.discard("convert")  # "put the keys in alphabetical order"
+    if {"small", "pretty"} <= said.adjs:
+        raise Unclear("it is not clear which form is wanted")
+    _apply_adjectives(said, acts)
+    _apply_questions(said, acts)
+    _refuse_questions(said, acts)
+    return acts
+
+
+def _refuse_questions(said: Said, acts: set[str]) -> None:
+    """``Is it sorted?``, ``check the formatting``, ``give me the sorted keys`` ask about a form, not for it."""
+    made = acts & DOCUMENTS
+    if made and said.has("verb", "ask") and not said.adjs & {"broken", "unpretty"}:
+        raise Unclear("a question about its form, not a task")
+    if made and (said.has("verb", "check") or said.has("verb", "analyse")):
+        raise Unclear("a check of its form is not a task of ours")
+    if acts == {"sort"} and said.has("verb", "get") and not said.values("sort"):
+        raise Unclear("the keys may be asked for, not the document")
+    if said.has("verb", "analyse") and "lint" not in acts:
+        raise Unclear("an analysis is not a task of ours")
+
+
+def _apply_adjectives(said: Said, acts: set[str]) -> None:
+    made = said.has("verb", "make")
+    got = said.has("verb", "get") or bool(said.target) or "convert" in acts or said.has("noun", "version")
+    for adj in said.adjs:
+        if adj == "line" or (adj == "small" and (made or got or acts & {"format", "minify"})):
+            acts.discard("format")
+            acts.add("minify")
+            if not said.target:
+                acts.discard("convert")
+        elif adj == "many" or (adj == "pretty" and (made or got or acts & {"format", "repair", "sort"})):
+            acts.add("format")
+        elif (adj == "valid" and made and not acts) or (adj == "fixed" and (got or "repair" in acts)):
+            acts.add("repair")
+        elif adj in ("valid", "correct"):
+            _valid(said, acts)
+        elif adj == "parse":
+            if not acts & {"convert"} and not said.target:
+                _valid(said, acts)
+        elif adj == "broken":
+            asked = said.values("ask") or (said.adjs & {"valid"} and said.has("verb", "ask"))
+            if "repair" not in acts and not asked:
+                raise Unclear("broken is said, but not what to do")
+        elif adj == "unpretty":
+            if "format" not in acts:
+                raise Unclear("an adjective without a task")
+        elif adj == "converted":
+            acts.add("convert")
+        else:
+            raise Unclear("an adjective without a task")
+    if made and not said.adjs:
+        raise Unclear("make what?")
+
+
+def _valid(said: Said, acts: set[str]) -> None:
+    if acts & {"repair"}:
+        return
+    if acts - {"validate", "against"}:
+        raise Unclear("validity is asked for together with something else")
+    asked = said.has("verb", "ask") or said.has("verb", "check")
+    if said.has("verb", "get") and not asked and not acts:
+        raise Unclear("something valid is asked for, not whether it is")
+    if said.question or asked or acts or _VERDICT_WANTS & set(said.values("want")):
+        acts.add("validate") if "against" not in acts else None
+    else:
+        raise Unclear("validity is stated, not asked")
+
+
+def _apply_questions(said: Said, acts: set[str]) -> None:
+    if said.has("ask", "data") and "against" not in acts:
+        raise Unclear("the data itself may be meant")
+    asked = [value for value in said.values("ask") if value != "data"]
+    if asked == ["errors"] and "repair" in acts and not said.has("verb", "ask"):
+        return  # "it has errors, fix it"
+    if asked:
+        if acts - {"validate", "lint", "against"}:
+            raise Unclear("errors are asked for together with something else")
+        if not acts:
+            acts.add("validate")
+    if not acts and said.has("verb", "check") and said.nouns & {"json", "yaml", "toml", "xml"}:
+        acts.add("validate")
