@@ -4,7 +4,7 @@ import pytest
 
 from rung.tools import Intent, NotATask, Want, render, run, understand
 from rung.tools.intent import may_be_task
-from rung.tools.lexicon import expand, trie
+from rung.tools.lexicon import expand, vocabulary
 
 DOC = '{"b": 1, "a": [1.0, null]}'
 
@@ -174,4 +174,4 @@ def test_every_phrase_is_written_as_words_are_read() -> None:
         ["b", "c", "d"],
     ]
     assert [one.split() for one in expand("x{ {y,z},}")] == [["x", "y"], ["x", "z"], ["x"]]
-    assert len(trie()) > 500
+    assert len(vocabulary()) > 500

@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from rung.tools.answer import Want
-from rung.tools.lexicon import Feature, Trie, trie
+from rung.tools.lexicon import Feature, Node, root, vocabulary
 from rung.tools.payload import MAX_CHARS, MAX_INSTRUCTION, Part, Payload, split
 from rung.tools.result import Options
 
@@ -116,7 +116,7 @@ def words(text: str) -> list[str] | None:
 def read(said: list[str]) -> Reading | None:
     """Every word as part of a known phrase (the longest that fits), or None."""
     reading = Reading(words=frozenset(said))
-    root = trie()
+    start = root()
     i = 0
     pending = False
     while i < len(said):
@@ -133,7 +133,7 @@ def read(said: list[str]) -> Reading | None:
             pending = False
             i += 1
             continue
-        end, leaf, number = _longest(root, said, i)
+        end, leaf, number = _longest(start, said, i)
         if not leaf or ("no", "") in leaf:
             return None
         if leaf[0][0] == "label" and end < len(said) and said[end] not in ("|", "§"):
@@ -163,24 +163,23 @@ def _is_target(reading: Reading) -> bool:
     return bool(reading.phrases) and reading.phrases[-1][0][0] == "to"
 
 
-def _longest(node: Trie, said: list[str], at: int) -> tuple[int, list[Feature], str]:
+def _longest(node: Node, said: list[str], at: int) -> tuple[int, list[Feature], str]:
     """End of the longest phrase that begins at `at`, its features, and the number it holds."""
     best: tuple[int, list[Feature], str] = (at, [], "")
-    paths: list[tuple[Trie, int, str]] = [(node, at, "")]
+    paths: list[tuple[Node, int, str]] = [(node, at, "")]
     while paths:
         node, i, number = paths.pop()
-        leaf = node.get("")
-        if isinstance(leaf, list) and i > best[0]:
-            best = (i, leaf, number)
+        if node.leaf and i > best[0]:
+            best = (i, node.leaf, number)
         if i == len(said):
             continue
         word = said[i]
         if word.isdigit() or word in _NUMBERS:
             below = node.get("#")
-            if isinstance(below, dict):
+            if below is not None:
                 paths.append((below, i + 1, str(_NUMBERS.get(word, word))))
         below = node.get(word)
-        if isinstance(below, dict):
+        if below is not None:
             paths.append((below, i + 1, number))
     return best
 
@@ -191,21 +190,20 @@ _LINE = re.compile(r"[^\n]*\S")
 
 def may_be_task(text: str) -> bool:
     """A cheap look at the first and the last line: False for almost every ordinary message, in microseconds."""
-    root = trie()
     found = _HEAD.match(text)
     if found:
         first = _LINE.match(text[:200].lstrip())
-        return found is not None and first is not None and _starts_known(first[0], root)
+        return found is not None and first is not None and _starts_known(first[0])
     head = text[:400].lstrip()[:1]
     if head not in ("{", "[", "<", "`", "~", '"', "'", "-", "=", "*"):
         return False
     last = text[-400:].rstrip().rpartition("\n")[2][-200:]
     if last[:1] in ("`", "}", "]", "<", "~"):
         return len(text) < MAX_CHARS
-    return any(_starts_known(piece, root) for piece in (last, re.split(r"[}\]>`]", last)[-1]))
+    return any(_starts_known(piece) for piece in (last, re.split(r"[}\]>`]", last)[-1]))
 
 
-def _starts_known(line: str, root: Trie) -> bool:
+def _starts_known(line: str) -> bool:
     """Whether the first words of a line could begin an instruction."""
     known = 0
     for word in _WORD.findall(_APOSTROPHE.sub(" ", fold(line[:120]))):
@@ -213,31 +211,12 @@ def _starts_known(line: str, root: Trie) -> bool:
             continue
         if word == "?":
             return True
-        if not _longest_word(root, word):
+        if not (word in vocabulary() or word in _NUMBERS or word.isdigit()):
             return known > 0 and not word.isalpha()
         known += 1
         if known == 8:
             return True
     return True
-
-
-_vocabulary: frozenset[str] = frozenset()
-
-
-def _longest_word(root: Trie, word: str) -> bool:
-    global _vocabulary
-    if not _vocabulary:
-        _vocabulary = frozenset(_every_word(root)) | frozenset(_NUMBERS)
-    return word in _vocabulary or word.isdigit()
-
-
-def _every_word(node: Trie) -> set[str]:
-    out: set[str] = set()
-    for word, below in node.items():
-        if isinstance(below, dict):
-            out.add(word)
-            out |= _every_word(below)
-    return out
 
 
 def candidates(text: str) -> list[tuple[list[Part], bool]]:

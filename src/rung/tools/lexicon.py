@@ -19,6 +19,9 @@ Feature: TypeAlias = tuple[str, str]
 MOST_NODES = 20_000
 """nodes kept; beyond it they are made anew when they are needed again"""
 
+_GLUED = re.compile(r"([a-z]*)\{([^{}]*)\}([a-z]*)")
+"""alternatives that may touch a word: ``wrap{ped,}``, ``{re,}format``, ``indent{, size,ation}``"""
+
 _TOKEN = re.compile(r"[a-z]+|[0-9]+|[#{},]")
 
 
@@ -38,7 +41,7 @@ class Lexicon:
 
     def add(self, phrase: str, feature: Feature) -> None:
         """One line of a word file."""
-        tokens = _TOKEN.findall(phrase)
+        tokens = _TOKEN.findall(_GLUED.sub(_unglue, phrase))
         start = self._place()
         end, read = self._sequence(tokens, 0, start)
         assert read == len(tokens), phrase
@@ -129,6 +132,12 @@ class Node:
         return below
 
 
+def _unglue(found: re.Match[str]) -> str:
+    """``wrap{ped,}`` as ``{wrapped,wrap}``."""
+    before, choices, behind = found.groups()
+    return "{" + ",".join(before + choice + behind for choice in choices.split(",")) + "}"
+
+
 @cache
 def root() -> Node:
     """Where every phrase of both languages begins."""
@@ -153,20 +162,3 @@ def _lexicon() -> Lexicon:
                 kind, _, value = line.partition("=")
                 feature = (kind, value)
     return lexicon
-
-
-def expand(phrase: str) -> list[str]:
-    """Every reading of ``{a,b}`` alternatives, which may nest; ``{, x}`` is an optional word."""
-    start = phrase.find("{")
-    if start < 0:
-        return [phrase.strip()]
-    depth, choices, at = 0, [], start + 1
-    for end in range(start, len(phrase)):
-        char = phrase[end]
-        depth += (char == "{") - (char == "}")
-        if (char == "," and depth == 1) or depth == 0:
-            choices.append(phrase[at:end])
-            at = end + 1
-        if depth == 0:
-            break
-    return [whole for choice in choices for whole in expand(phrase[:start] + choice + phrase[at:])]
