@@ -4,7 +4,7 @@ import pytest
 
 from rung.tools import Intent, NotATask, Want, render, run, understand
 from rung.tools.intent import may_be_task
-from rung.tools.lexicon import expand, vocabulary
+from rung.tools.lexicon import Lexicon, Node, vocabulary
 
 DOC = '{"b": 1, "a": [1.0, null]}'
 
@@ -167,11 +167,21 @@ def test_the_gate_lets_ordinary_messages_go(text: str) -> None:
 
 
 def test_every_phrase_is_written_as_words_are_read() -> None:
-    assert [one.split() for one in expand("{a,b}{, c} d")] == [
-        ["a", "d"],
-        ["a", "c", "d"],
-        ["b", "d"],
-        ["b", "c", "d"],
-    ]
-    assert [one.split() for one in expand("x{ {y,z},}")] == [["x", "y"], ["x", "z"], ["x"]]
+    lexicon = Lexicon()
+    for number, phrase in enumerate(("{a,b}{, c} d", "x{ {y,z},}", "wrap{ped,} # {times,}", "{in,}valid")):
+        lexicon.add(phrase, ("phrase", str(number)))
+
+    def says(text: str) -> list[str]:
+        node: Node | None = lexicon.root()
+        for word in text.split():
+            node = node.get(word) if node is not None else None
+        return [value for _, value in node.leaf] if node is not None else []
+
+    for text in ("a d", "a c d", "b d", "b c d"):
+        assert says(text) == ["0"]
+    assert [says(text) for text in ("x", "x y", "x z")] == [["1"]] * 3
+    assert [says(text) for text in ("wrap #", "wrapped # times")] == [["2"]] * 2
+    assert [says(text) for text in ("valid", "invalid")] == [["3"]] * 2
+    assert [says(text) for text in ("", "a", "a b d", "wrap", "ped #", "a d d")] == [[]] * 6
+    assert lexicon.words() >= {"wrap", "wrapped", "invalid", "d"}
     assert len(vocabulary()) > 500
