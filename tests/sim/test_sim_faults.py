@@ -136,12 +136,11 @@ async def test_garbage_is_seeded():
 
 async def test_a_half_close_leaves_the_connection_until_the_client_goes():
     path, body = asked("openai")
-    async with one("openai", {"kind": "half_close", "after_chunks": 1}) as sim:
-        async with Connection(sim) as wire:
-            wire.send(path, body)
-            await wire.head()
-            assert (await wire.reader.read()).count(b"data: ") == 1
-            assert sim.requests[0].outcome == "broken"
+    async with one("openai", {"kind": "half_close", "after_chunks": 1}) as sim, Connection(sim) as wire:
+        wire.send(path, body)
+        await wire.head()
+        assert (await wire.reader.read()).count(b"data: ") == 1
+        assert sim.requests[0].outcome == "broken"
 
 
 @pytest.mark.parametrize("after", [None, 0, 2])
@@ -154,11 +153,9 @@ async def test_a_stall_lasts_until_the_client_leaves(after):
                 await wire.head()
             for _ in range(after or 0):
                 await wire.reader.readuntil(b"\n\n\r\n")
-            while not sim.requests:
-                await asyncio.sleep(0.001)
+            await sim.busy.wait()
             assert sim.requests[0].outcome == "open"
-        while sim.requests[0].outcome == "open":
-            await asyncio.sleep(0.001)
+        await sim.idle.wait()
         assert sim.requests[0].outcome == "left"
         assert sim.requests[0].cost_pico_usd > 0
 
@@ -312,7 +309,9 @@ async def test_a_connection_serves_many_requests_and_survives_chunked_bodies():
         assert (await wire.head())[0] == 200
 
 
-@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\ncontent-length: -1\r\n\r\n", b"\r\n" * 40_000])
+@pytest.mark.parametrize(
+    "sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\ncontent-length: -1\r\n\r\n", b"\r\n" * 40_000]
+)
 async def test_what_is_not_http_ends_the_connection(sent):
     async with simulator() as sim, Connection(sim) as wire:
         wire.writer.write(sent)

@@ -192,9 +192,7 @@ async def test_both_spellings_are_read():
 
 
 async def test_a_schema_in_capitals_is_followed(genai, client, sim):
-    schema = genai.types.Schema(
-        type="OBJECT", properties={"n": genai.types.Schema(type="INTEGER")}, required=["n"]
-    )
+    schema = genai.types.Schema(type="OBJECT", properties={"n": genai.types.Schema(type="INTEGER")}, required=["n"])
     config = genai.types.GenerateContentConfig(response_mime_type="application/json", response_schema=schema)
     async with sim(client) as (api, _):
         answer = await api.models.generate_content(model=MODEL, contents=ASK, config=config)
@@ -257,9 +255,7 @@ async def test_cached_contents_are_made_read_renewed_and_gone(genai, client, sim
         with pytest.raises(genai.errors.ClientError, match="has to be the same"):
             await api.models.generate_content(model="gemini-3.5-flash-lite", contents=ASK, config=use)
         there.clock.advance(200)
-        renewed = await api.caches.update(
-            name=made.name, config=genai.types.UpdateCachedContentConfig(ttl="600s")
-        )
+        renewed = await api.caches.update(name=made.name, config=genai.types.UpdateCachedContentConfig(ttl="600s"))
         there.clock.advance(500)
         assert (await api.caches.get(name=made.name)).expire_time == renewed.expire_time
         assert [row.name async for row in await api.caches.list()] == [made.name]

@@ -73,7 +73,9 @@ async def test_a_limit_used_up_is_a_429_until_it_refills(client, groq, sim):
         await api.chat.completions.create(model=MODEL, messages=ask)
     error = raised.value.body["error"]
     assert (error["type"], error["code"]) == ("tokens", "rate_limit_exceeded")
-    assert f"Limit 100, Used 77, Requested 77. Please try again in {wait:.3f}s." in error["message"].replace("0s.", "s.")
+    assert f"Limit 100, Used 77, Requested 77. Please try again in {wait:.3f}s." in error["message"].replace(
+        "0s.", "s."
+    )
 
 
 async def test_a_scripted_429_has_retry_after_and_the_message(client, groq, sim):
@@ -130,7 +132,9 @@ async def test_what_groq_refuses(client, groq, sim, extra, said):
 
 async def test_strict_schemas_are_followed_by_gpt_oss_only(client, groq, sim):
     async with sim(client) as (api, _):
-        answer = await api.chat.completions.create(model=MODEL, messages=USER, response_format=form(SCHEMA, strict=True))
+        answer = await api.chat.completions.create(
+            model=MODEL, messages=USER, response_format=form(SCHEMA, strict=True)
+        )
         with pytest.raises(groq.BadRequestError):
             await api.chat.completions.create(
                 model="qwen/qwen3.8-27b", messages=USER, response_format=form(SCHEMA, strict=True)

@@ -22,7 +22,9 @@ async def raw(sim, path, body=None, *, method="POST", host="127.0.0.1"):
     """-> everything the server sent until it closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", sim.port)
     data = b"" if body is None else json.dumps(body).encode()
-    head = f"{method} /ollama{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {len(data)}\r\n\r\n"
+    head = (
+        f"{method} /ollama{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {len(data)}\r\n\r\n"
+    )
     writer.write(head.encode() + data)
     try:
         return await reader.read()
@@ -111,7 +113,7 @@ async def test_errors_are_texts(client, ollama, sim):
         with pytest.raises(ollama.ResponseError, match="model 'no' not found") as raised:
             await api.chat("no", USER)
         assert raised.value.status_code == 404
-        with pytest.raises(ollama.ResponseError, match="server busy, please try again.  maximum pending") as raised:
+        with pytest.raises(ollama.ResponseError, match=r"server busy, please try again\.  maximum pending") as raised:
             await api.chat(MODEL, USER)
         assert raised.value.status_code == 503
         with pytest.raises(ollama.ResponseError, match="middle of the stream"):
@@ -119,7 +121,7 @@ async def test_errors_are_texts(client, ollama, sim):
         wrong = await raw(there, "/api/chat", method="GET")
         empty = await raw(there, "/api/chat")
     assert wrong.startswith(b"HTTP/1.1 405 ")
-    assert b'400 Bad Request' in empty
+    assert b"400 Bad Request" in empty
     assert b'{"error":"missing request body"}' in empty
 
 
@@ -165,14 +167,14 @@ async def test_another_num_ctx_loads_again_and_a_long_prompt_is_cut(client, olla
 async def test_a_client_that_leaves_takes_the_load_with_it(openai):
     """Real loads stop when their only client goes: why a gateway keeps waiting for one."""
     async with simulator({"ollama": {"script": [{"kind": "stall"}, "ok"]}}) as there:
-        reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", there.port)
         body = json.dumps({"model": MODEL, "messages": USER}).encode()
-        writer.write(b"POST /ollama/api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-        while not there.requests:
-            await asyncio.sleep(0.001)
+        writer.write(
+            b"POST /ollama/api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        )
+        await there.busy.wait()
         writer.close()
-        while there.requests[0].outcome == "open":
-            await asyncio.sleep(0.001)
+        await there.idle.wait()
         assert there.requests[0].outcome == "left"
         async with openai.AsyncOpenAI(base_url=there.root("ollama") + "/v1", api_key="x") as api:
             before = there.clock.now()

@@ -103,7 +103,10 @@ async def test_an_error_in_the_middle_of_a_stream_raises(client, openai, sim):
 
 async def test_the_sdk_hides_a_stream_without_its_end(client, sim):
     """The trap: no [DONE], or no finish reason at all, and the official SDK ends as if all were well."""
-    async with sim(client, {"openai": {"script": ["no_done", "no_finish", {"kind": "cut", "how": "clean"}]}}) as (api, _):
+    async with sim(client, {"openai": {"script": ["no_done", "no_finish", {"kind": "cut", "how": "clean"}]}}) as (
+        api,
+        _,
+    ):
         ends = []
         for _ in range(3):
             text, chunks = await text_of(await api.chat.completions.create(model=MODEL, messages=USER, stream=True))

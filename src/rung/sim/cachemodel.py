@@ -4,7 +4,7 @@
 |---|---|---|---|
 | ``blocks`` | Groq, OpenAI up to 5.5 | every whole block of the prompt | the longest run of known blocks, never all |
 | ``units`` | DeepSeek | the end of the input and of the output; a prefix seen in two requests | the longest unit |
-| ``breakpoints`` | OpenAI 5.6 and later | the end of the last message, or the marked parts | the longest stored end |
+| ``breakpoints`` | OpenAI 5.6 and later | the ends of the last four messages, or the marks | the longest stored end |
 | ``explicit_breakpoints`` | Anthropic | the marked blocks | the longest end within 20 blocks before a mark |
 | ``implicit`` | Gemini | the ends of the segments | the longest stored end, if the dice say so |
 
@@ -26,6 +26,8 @@ KEPT = 200_000
 """prefixes remembered by one provider"""
 SHORT = 3600.0
 """a breakpoint that lives at least so many seconds is billed as a long write"""
+WRITTEN = 4
+"""OpenAI: breakpoints written by one request; without marks of its own, the last ones (an assumption)"""
 LOOK_BACK = 20
 """Anthropic: blocks before a breakpoint that are compared"""
 
@@ -55,10 +57,7 @@ class CacheModel:
         self._seen: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
     def ask(self, rule: CacheRule, scope: str, prompt: Prompt, rng: Random, first_token: float) -> Hit:
-        """What a request reads and writes. What it writes can be read once its first token is there.
-
-        Raises KeyError for a rule that does not exist.
-        """
+        """What a request reads and writes. What it writes can be read once its first token is there."""
         if rule.rule == "none" or not prompt.segments or prompt.tokens < rule.min_tokens:
             return Hit()
         ready = self.clock.now() + first_token + rule.build
@@ -114,7 +113,7 @@ class CacheModel:
         back = LOOK_BACK
         if rule.rule == "breakpoints":
             back = len(ends)
-            marks = marks or [len(ends) - 1]
+            marks = (marks or list(range(len(ends))))[-WRITTEN:]
         read = 0
         for mark in marks:
             for prefix in reversed(ends[max(0, mark + 1 - back) : mark + 1]):

@@ -186,8 +186,10 @@ class Delivery:
     async def _cut(self, wire: Connection, size: int, how: str) -> None:
         """The first `size` bytes of the body, then the end."""
         stream = self.reply.stream
-        length = sum(len(piece.data) for piece in self._kept())
-        framing = {"transfer-encoding": "chunked"} if stream else {"content-length": str(length)}
+        framing = {"transfer-encoding": "chunked"}
+        if not stream:
+            self.reply.pieces = list(self.reply.pieces)
+            framing = {"content-length": str(sum(len(piece.data) for piece in self.reply.pieces))}
         left = size
         async for piece in self._pieces():
             if left == size:

@@ -24,7 +24,6 @@ from rung.sim.limits import RateLimits
 from rung.sim.prompt import count
 from rung.sim.scenario import CacheRule, Outage, Scenario, dice, draw, step
 
-
 log = logging.getLogger(__name__)
 
 

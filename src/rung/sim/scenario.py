@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -70,8 +70,7 @@ class Slowness(Window, frozen=True):
 class CacheRule(Table, frozen=True):
     """Numbers of a provider's prompt cache; what they mean is told in `cachemodel`."""
 
-    rule: str = "none"
-    """none, blocks, units, breakpoints, explicit_breakpoints, implicit"""
+    rule: Literal["none", "blocks", "units", "breakpoints", "explicit_breakpoints", "implicit"] = "none"
     min_tokens: int = 0
     block: int = 128
     """tokens a block or step"""
@@ -297,7 +296,8 @@ def _told(message: str, name: str, text: str) -> str:
     line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
     where = f"{name}:{line}" if line else name
     dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-    return f"{where}: {dotted}: {found['what']}"
+    what = found["what"].replace(" | null", "").replace("| object", "| table")
+    return f"{where}: {dotted}: {what}"
 
 
 def _wrong(text: str) -> ConfigError:

@@ -52,6 +52,12 @@ class Simulator:
         self.port = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._running = 0
+        self.busy = asyncio.Event()
+        """set while an answer is on its way"""
+        self.idle = asyncio.Event()
+        """set while none is: everything in the books is closed"""
+        self.idle.set()
         self.use(scenario)
 
     def use(self, scenario: Scenario) -> None:
@@ -138,12 +144,18 @@ class Simulator:
 
         delivery = Delivery(reply, entry.number, self.clock, SIMULATED, self.seed, settle)
         delivery.head_only = request.method == "HEAD"
-        provider.running += 1
+        self._count(provider, 1)
         try:
             await _while_there(delivery, wire)
         finally:
-            provider.running -= 1
             delivery.settle("left")
+            self._count(provider, -1)
+
+    def _count(self, provider: Provider, change: int) -> None:
+        provider.running += change
+        self._running += change
+        for event, holds in ((self.busy, self._running > 0), (self.idle, not self._running)):
+            (event.set if holds else event.clear)()
 
     async def _control(self, path: str, request: Request) -> Reply:
         """The simulator's own pages."""
