@@ -68,6 +68,10 @@ class ClimbRow(msgspec.Struct, gc=False, kw_only=True):
 
 _COLUMNS = ClimbRow.__struct_fields__
 _INSERT = f"INSERT INTO climbs ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_TEXTS = 2  # the last columns, which few rows have
+_INSERT_BARE = (
+    f"INSERT INTO climbs ({', '.join(_COLUMNS[:-_TEXTS])}) VALUES ({', '.join('?' * len(_COLUMNS[:-_TEXTS]))})"  # noqa: S608
+)
 _SELECT = f"SELECT id, {', '.join(_COLUMNS)} FROM climbs"  # noqa: S608
 
 
@@ -113,18 +117,18 @@ class Ledger:
     def write(self, rows: list[Any]) -> None:
         """See `writer.Sink`."""
         if self._database is not None:
-            self._database.write(lambda db: db.executemany(_INSERT, map(self._values, rows)))
+            self._database.write(lambda db: self._insert(db, rows))
 
     def close(self) -> None:
         """See `writer.Sink`."""
         if self._database is not None:
             self._database.close()
 
-    def _values(self, row: ClimbRow) -> tuple[Any, ...]:
-        values = msgspec.structs.astuple(row)
-        if row.private or not self.store_text:
-            return (*values[:-3], row.attempts.decode(), None, None)
-        return (*values[:-3], row.attempts.decode(), *values[-2:])
+    def _insert(self, db: sqlite3.Connection, rows: list[ClimbRow]) -> None:
+        if not self.store_text:
+            db.executemany(_INSERT_BARE, map(_values, rows))
+        else:
+            db.executemany(_INSERT, [_values(row) + _texts(row) for row in rows])
 
     def _tidy(self, db: sqlite3.Connection) -> None:
         """Delete what is too old, then the oldest rows until the rest fits."""
@@ -139,6 +143,25 @@ class Ledger:
                 break
         db.executescript("PRAGMA incremental_vacuum;")  # `execute` would free one page only
 
+
+def _values(row: ClimbRow) -> list[Any]:
+    """All columns but the texts. sqlite3 takes int, float, str and bytearray as they are; for anything else,
+    None and bool too, it asks for an adapter first, which takes longer than the insertion."""
+    values = list(msgspec.structs.astuple(row)[:-_TEXTS])
+    for place in _FLAGS:
+        values[place] = int(values[place])
+    if row.fingerprint is not None:
+        values[_FINGERPRINT] = bytearray(row.fingerprint)
+    values[_ATTEMPTS] = row.attempts.decode()
+    return values
+
+
+def _texts(row: ClimbRow) -> list[bytes | None]:
+    return [None, None] if row.private else [row.request_text, row.answer_text]
+
+
+_FLAGS = [_COLUMNS.index(name) for name in ("private", "stream", "simulated", "unproved")]
+_FINGERPRINT, _ATTEMPTS = _COLUMNS.index("fingerprint"), _COLUMNS.index("attempts")
 
 _DELETE_OLD = "DELETE FROM climbs WHERE id IN (SELECT id FROM climbs WHERE started_at < ? LIMIT ?)"
 _DELETE_OLDEST = "DELETE FROM climbs WHERE id IN (SELECT id FROM climbs ORDER BY started_at LIMIT ?)"
