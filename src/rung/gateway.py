@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from types import TracebackType
 from typing import Any, Self
 
 import orjson
@@ -25,8 +24,10 @@ from rung.answer import Answer, Usage
 from rung.call import Call, new_request_id
 from rung.config import ProviderSettings, Settings
 from rung.errors import ModelFileError, RungError
+from rung.ladder.breaker import BreakerRules, Breakers
 from rung.ladder.budget import RetryBudget
 from rung.ladder.climb import Climb, climb
+from rung.ladder.hedge import Hedger, HedgeRules
 from rung.ladder.policy import NAMES, Lineup, dead_end, is_model, plan, unknown_model
 from rung.ladder.rung import Rung
 from rung.lines import CallLines
@@ -83,9 +84,7 @@ class Gateway:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
     async def start(self) -> None:
@@ -94,7 +93,7 @@ class Gateway:
             self.settings = await asyncio.to_thread(config.load_here)
         told = self.settings
         self._client = client_for(_proxies(told))  # through the proxy the environment names, if it names one
-        self._budget = RetryBudget(told.retry.budget, max(told.retry.min, 1), told.retry.attempts)
+        self._breakers = Breakers(BreakerRules(**asdict(told.breaker)))
         if told.ledger.enabled or (told.exact.enabled and told.exact.disk):
             self._writer = Writer()
         if told.ledger.enabled and self._writer is not None:
@@ -143,6 +142,7 @@ class Gateway:
             if old is not None:
                 await old.stop()
             self._engine = await self._start_engine(settings)
+        self._breakers.reload(BreakerRules(**asdict(settings.breaker)), self.settings.providers, settings.providers)
         self.settings, self._prices = settings, prices
         self._wire()
 
@@ -181,6 +181,8 @@ class Gateway:
 
     def _wire(self) -> None:
         told = self.settings
+        self._budget = RetryBudget(told.retry.budget, max(told.retry.min, 1), told.retry.attempts)
+        self._hedger = Hedger(HedgeRules(**asdict(told.hedge)), self._budget) if told.hedge.enabled else None
         self._clouds: dict[str, CloudRung] = {}
         self._plans: dict[tuple[str, str, str], tuple[Rung, ...]] = {}
         self._providers = {name: self._provider(provider) for name, provider in told.providers.items()}
@@ -222,6 +224,7 @@ class Gateway:
             rename=told.rename,
             usage_in_stream=told.usage_in_stream,
             price=self._price(told.name),
+            on_headers=self._breakers.listener(told.name),
         )
         patience = Patience(self.settings.deadlines.local_load, self.settings.local.load_timeout)
         return make_adapter(told.adapter, endpoint, self._client, patience)
@@ -243,14 +246,13 @@ class Gateway:
             return None
         if len(self._clouds) >= _REMEMBERED:
             self._clouds.clear()
-        rung = self._clouds[model_id] = self._asking(name, model)
-        return rung
+        return self._clouds.setdefault(model_id, self._asking(name, model))
 
     def _asking(self, name: str, model: str, **told: Any) -> CloudRung:
         provider = self.settings.providers[name]
         limits = Deadlines(provider.connect, provider.first_byte, provider.idle, self.settings.deadlines.total)
-        stays_here = provider.stays_here(model)
-        return CloudRung(self._providers[name], name, model, deadlines=limits, stays_here=stays_here, **told)
+        told |= {"stays_here": provider.stays_here(model), "breaker": self._breakers.of(f"{name}:{model}")}
+        return CloudRung(self._providers[name], name, model, deadlines=limits, **told)
 
     def _hosts(self) -> tuple[CloudRung, ...]:
         """Backends on this host that the user declared private, by their strong model."""
@@ -271,7 +273,7 @@ class Gateway:
         call = record.call
         rungs = self._plan(call)
         try:
-            await climb(call, rungs, record, self._budget)
+            await climb(call, rungs, record, self._budget, self._hedger)
         except RungError:
             if not record.faults and not any(is_model(rung) for rung in rungs):
                 raise dead_end(call, self.lineup) from None

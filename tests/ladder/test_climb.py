@@ -210,7 +210,7 @@ async def test_json_that_was_asked_for_is_checked_before_it_is_committed(stream)
 async def test_the_last_rung_is_not_buffered():
     record = await run(make_call(stream=True, body=JSON), [ScriptedRung(["{a b c d"])])
     assert record.buffered == ""
-    assert len(record._opening) < 4
+    assert len(record._opened.events) < 4
     await drain(record)
 
 

@@ -4,8 +4,10 @@ from rung.config.load import load, load_here
 from rung.config.paths import Paths, paths
 from rung.config.secret import Secret
 from rung.config.sections import (
+    Breaker,
     Deadlines,
     Exact,
+    Hedge,
     Ladder,
     Ledger,
     Local,
@@ -19,8 +21,10 @@ from rung.config.settings import ProviderSettings, Proxies, Settings
 from rung.config.watch import Watcher
 
 __all__ = [
+    "Breaker",
     "Deadlines",
     "Exact",
+    "Hedge",
     "Ladder",
     "Ledger",
     "Local",

@@ -112,6 +112,37 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Breaker:
+    """When a provider's model is no longer asked, because it is down. One breaker per model."""
+
+    enabled: bool = setting(True, "turn calls away from a model that keeps failing, until a probe succeeds")
+    failures: int = setting(5, "failures one after the other that open it", low=1, high=1000)
+    rate: float = setting(0.5, "share of failed calls within `window` that opens it", low=0.01, high=1)
+    min_calls: int = setting(20, "calls within `window` before the share counts", low=1, high=100_000)
+    window: float = setting(30.0, "how far back calls are counted", low=0.1, high=3600, unit="s")
+    open: float = setting(5.0, "time until the first probe; each probe that fails doubles it", low=0.01, unit="s")
+    max_open: float = setting(120.0, "longest time between two probes", low=0.01, high=86400, unit="s")
+    long_open: float = setting(
+        600.0, "the same after a refused key, spent credit or an unknown model", low=0.01, high=86400, unit="s"
+    )
+    patience: float = setting(
+        10.0, "a caller's own deadline counts as a failure only if the model had this long", low=0, unit="s"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """A second attempt when the first content is late; whoever speaks first answers. Costs extra calls."""
+
+    enabled: bool = setting(False, "hedge")
+    quantile: float = setting(0.95, "share of first contents that come in time, learnt per model", low=0.5, high=0.999)
+    share: float = setting(0.05, "extra calls, as a share of all; they also need `retry.budget`", low=0, high=0.5)
+    to: Literal["next", "same"] = setting(
+        "next", "`next`: the next provider in the climb, else the same model again; `same`: always the same model"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Exact:
     """The exact cache."""
 
@@ -211,6 +242,8 @@ SECTIONS: Mapping[str, type] = {
     "ladder": Ladder,
     "deadlines": Deadlines,
     "retry": Retry,
+    "breaker": Breaker,
+    "hedge": Hedge,
     "exact": Exact,
     "local": Local,
     "privacy": Privacy,

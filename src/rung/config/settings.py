@@ -12,7 +12,20 @@ from typing import Any
 
 from rung.config.paths import Paths
 from rung.config.secret import Secret
-from rung.config.sections import Deadlines, Exact, Ladder, Ledger, Local, Log, Models, Privacy, Retry, Server
+from rung.config.sections import (
+    Breaker,
+    Deadlines,
+    Exact,
+    Hedge,
+    Ladder,
+    Ledger,
+    Local,
+    Log,
+    Models,
+    Privacy,
+    Retry,
+    Server,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,8 @@ class Settings:
     ladder: Ladder
     deadlines: Deadlines
     retry: Retry
+    breaker: Breaker
+    hedge: Hedge
     exact: Exact
     local: Local
     privacy: Privacy

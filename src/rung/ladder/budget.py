@@ -1,7 +1,8 @@
-"""One retry budget for the whole gateway, so that an outage is not answered with a storm.
+"""One budget for every extra call of the gateway, so that an outage is not answered with a storm.
 
 A token bucket: each call pays in a share, each retry takes one out (the idea of Finagle's RetryBudget,
-https://twitter.github.io/finagle/guide/Clients.html#retries).
+https://twitter.github.io/finagle/guide/Clients.html#retries). Hedges take theirs from the same bucket, and
+besides from a smaller one of their own.
 """
 
 from __future__ import annotations
@@ -29,4 +30,30 @@ class RetryBudget:
         if self._level < 1.0:
             return False
         self._level -= 1.0
+        return True
+
+
+class HedgeBudget:
+    """Hedges: at most `share` of the calls that could be hedged, ever, and only while `shared` has something.
+
+    It starts empty, so that the share holds from the first call on.
+    """
+
+    __slots__ = ("_level", "_reserve", "_share", "_shared")
+
+    def __init__(self, share: float, shared: RetryBudget, reserve: float = 10.0) -> None:
+        self._share = share
+        self._shared = shared
+        self._reserve = reserve
+        self._level = 0.0
+
+    def deposit(self) -> None:
+        """Called once a call that could be hedged."""
+        self._level = min(self._level + self._share, self._reserve)
+
+    def withdraw(self, price: float = 1.0) -> bool:
+        """May one more hedge be made? `price`: more than one for a hedge that hardly ever helps."""
+        if self._level < price or not self._shared.withdraw():
+            return False
+        self._level -= price
         return True

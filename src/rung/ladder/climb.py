@@ -13,30 +13,22 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from rung.answer import Answer, Declined, Event, Usage
+from rung.answer import Answer, Event
 from rung.call import Call
-from rung.errors import BadAnswerFault, DeadlineError, Fault, LadderExhausted, RateLimitFault, RungError, TimeoutFault
+from rung.errors import DeadlineError, Fault, LadderExhausted, RateLimitFault, RungError
+from rung.ladder.attempt import Attempt, NamedCheck, Opened, ask
 from rung.ladder.budget import RetryBudget
-from rung.ladder.checks import Check, Verdict, check_for, texts_of
+from rung.ladder.checks import check_for
+from rung.ladder.hedge import Hedger
 from rung.ladder.rung import Rung
+
+__all__ = ["Attempt", "Climb", "climb"]
 
 KEEP_LIMIT = 8 * 1024 * 1024
 """bytes of an answer kept for checks and for the cache; a longer one is served but not stored"""
 
 LONGEST_RETRY_WAIT = 2.0
 """seconds; a provider that asks for more is not waited for, the climb goes on"""
-
-
-class Attempt(msgspec.Struct):
-    """One rung asked once. `outcome`: answered, declined, failed or cancelled."""
-
-    rung: str
-    model: str
-    outcome: str
-    reason: str = ""
-    ms: float = 0.0
-    usage: Usage | None = None
-    cost: int | None = 0
 
 
 class Climb(msgspec.Struct):
@@ -56,17 +48,27 @@ class Climb(msgspec.Struct):
     ended: float = 0.0
     error: BaseException | None = None
     faults: list[RungError] = msgspec.field(default_factory=list)
-    _asked: list[Rung] = msgspec.field(default_factory=list)
-    _opening: list[Event] = msgspec.field(default_factory=list)
+    asked: list[Rung] = msgspec.field(default_factory=list)
+    """every rung that was asked, each once"""
+    _opened: Opened | None = None
     _kept: list[bytes] = msgspec.field(default_factory=list)
     _kept_size: int = 0
+
+    def commit(self, opened: Opened, check: NamedCheck | None) -> None:
+        """From here on the answer is the caller's."""
+        self._opened = opened
+        self.answer = opened.answer
+        self.first_content = time.monotonic()
+        if check is not None:
+            self.buffered = check[0]
 
     async def events(self) -> AsyncIterator[Event]:
         """The committed stream. Raises a RungError if it breaks; nothing of another answer follows."""
         answer = self.answer
         assert answer is not None
         assert answer.events is not None
-        for event in self._opening:
+        assert self._opened is not None
+        for event in self._opened.events:
             self._keep(event.data)
             yield event
             if event.last:
@@ -97,12 +99,14 @@ class Climb(msgspec.Struct):
                 stored = answer.body
                 if stored is None and self._kept_size <= KEEP_LIMIT:
                     stored = b"".join(self._kept)
-            last = self.attempts[-1]
+            assert self._opened is not None
+            last = self._opened.attempt
             last.usage, last.cost = answer.evidence.usage, answer.evidence.cost
             if error is not None:
                 last.outcome = "failed" if isinstance(error, RungError) else "cancelled"
                 last.reason = error.code if isinstance(error, RungError) else "client_left"
-        for rung in self._asked:
+            self._opened.ended(self.call, error)
+        for rung in self.asked:
             rung.settle(self.call, good, stored)
         if answer is not None and answer.events is not None:
             await answer.aclose()
@@ -140,80 +144,37 @@ def _step(attempt: Attempt) -> str:
     return f"{attempt.rung}={attempt.outcome}:{code}"
 
 
-async def climb(call: Call, rungs: Sequence[Rung], record: Climb, budget: RetryBudget) -> Climb:
+async def climb(
+    call: Call, rungs: Sequence[Rung], record: Climb, budget: RetryBudget, hedger: Hedger | None = None
+) -> Climb:
     """Ask `rungs` in order until one has committed to an answer; fills `record` and returns it.
 
+    With a `hedger`, a model that is late may be raced by a second attempt.
     Raises DeadlineError, or LadderExhausted with every reason. The caller must `record.finish()` either way.
     """
     budget.deposit()
     for place, rung in enumerate(rungs):
-        record._asked.append(rung)
+        if rung in record.asked:
+            continue  # a second attempt has asked it, in vain
+        record.asked.append(rung)
+        check = check_for(call) if place + 1 < len(rungs) else None
         for tries_left in reversed(range(budget.tries)):
-            started = time.monotonic()
-            if started >= call.deadline:
+            if time.monotonic() >= call.deadline:
                 raise DeadlineError(f"the call's deadline passed before {rung.name} could be asked")
-            attempt = Attempt(rung.name, rung.model, "cancelled", "client_left")
-            record.attempts.append(attempt)
             try:
-                answer = await rung.attempt(call)
-                if not isinstance(answer, Declined):
-                    checked = check_for(call) if place + 1 < len(rungs) else None
-                    if answer.body is None or checked is not None:
-                        await _open(record, answer, checked)
-                    record.first_content = time.monotonic()
-                    record.answer = answer
+                if hedger is None:
+                    opened = await ask(record, rung, check)
+                else:
+                    opened = await hedger.ask(record, rung, rungs[place + 1 :], check)
             except Fault as fault:
-                record.faults.append(fault)
-                attempt.outcome, attempt.reason = "failed", fault.code
-                attempt.cost = None if _may_have_cost(fault) and not rung.stays_here else 0
-                attempt.ms = (time.monotonic() - started) * 1e3
                 if tries_left and await _may_retry(call, fault, budget):
                     continue
                 break
-            attempt.ms = (time.monotonic() - started) * 1e3
-            if isinstance(answer, Declined):
-                attempt.outcome, attempt.reason = "declined", answer.reason
+            if opened is None:
                 break
-            attempt.outcome, attempt.reason = "answered", ""
+            record.commit(opened, check)
             return record
     raise _exhausted(record)
-
-
-async def _open(record: Climb, answer: Answer, checked: tuple[str, Check] | None) -> None:
-    """Read a stream up to its first content, or to its end if the whole text must be checked.
-
-    After this the answer is the caller's: the commit point.
-    """
-    record._opening = []
-    try:
-        if answer.events is not None:
-            async for event in answer.events:
-                record._opening.append(event)
-                if event.last or (event.content and checked is None):
-                    break
-            else:
-                raise BadAnswerFault(f"{answer.rung or answer.model} ended its stream without an answer")
-        if checked is not None:
-            record.buffered = checked[0]
-            _check(answer, record._opening, *checked)
-    except BaseException:
-        await answer.aclose()
-        raise
-
-
-def _check(answer: Answer, events: list[Event], name: str, check: Check) -> None:
-    whole = answer.body is not None
-    data = answer.body if answer.body is not None else b"".join(event.data for event in events)
-    if answer.evidence.tool_calls or answer.evidence.finish_reason != "stop":
-        return  # a tool call has no text to check, and a cut text is told by its finish reason
-    for text in texts_of(data, whole=whole):
-        if check(text) is Verdict.FAIL:
-            raise BadAnswerFault(f"{answer.model} failed the {name} check", code=f"not_{name}")
-
-
-def _may_have_cost(fault: Fault) -> bool:
-    """Work may have been done and billed although no answer came."""
-    return isinstance(fault, (BadAnswerFault, TimeoutFault))
 
 
 async def _may_retry(call: Call, fault: Fault, budget: RetryBudget) -> bool:

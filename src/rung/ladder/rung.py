@@ -17,6 +17,8 @@ class Rung(Protocol):
         model: ``provider:model`` for a model, the rung's own name otherwise.
         stays_here: True if an attempt can never open a connection off this machine, nor resolve a name.
             Only such rungs are ever asked for a private call.
+
+    A rung may also have a `breaker` (`rung.ladder.breaker.Breaker`): the ladder then asks it before every attempt.
     """
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from rung.answer import Usage
@@ -11,6 +11,9 @@ from rung.wire.client import Origin
 
 Price = Callable[[str, Usage], int | None]
 """(model, usage) -> pico-dollars, or None where the price is unknown"""
+
+OnHeaders = Callable[[str, Iterable[tuple[bytes, bytes]]], None]
+"""called with (model, response headers) of every answer, refused ones too: where rate limits are told"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Endpoint:
     waits_in_blank_lines: bool = False
     """it fills the time before a whole answer with blank lines"""
     simulated: bool = False
+    on_headers: OnHeaders | None = None
 
 
 def make_endpoint(
@@ -48,6 +52,7 @@ def make_endpoint(
     rename: Mapping[str, str],
     usage_in_stream: bool,
     price: Price,
+    on_headers: OnHeaders | None = None,
 ) -> Endpoint:
     """A row at an address, with what the user said of it. `headers` replace the row's own of the same name.
 
@@ -71,4 +76,5 @@ def make_endpoint(
         price=price,
         usage_in_stream=usage_in_stream,
         waits_in_blank_lines=row.waits_in_blank_lines,
+        on_headers=on_headers,
     )

@@ -136,6 +136,8 @@ class Native(ABC):
             deadlines,
             private=call.private,
         )
+        if end.on_headers is not None:
+            end.on_headers(model, response.headers)
         if response.status != 200:
             raise self.fault(response.status, response.headers, await response.read())
         if call.stream:

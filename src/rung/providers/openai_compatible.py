@@ -50,6 +50,8 @@ class OpenAICompatible:
             response = await self._client.send(
                 end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
             )
+            if end.on_headers is not None:
+                end.on_headers(model, response.headers)
             if response.status != 200:
                 raise fault_from(response.status, response.headers, await response.read(), self.endpoint.name)
             answer.events = self._events(call, model, response, evidence, deadlines.idle)
@@ -57,6 +59,8 @@ class OpenAICompatible:
         response = await self._client.fetch(
             end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
         )
+        if end.on_headers is not None:
+            end.on_headers(model, response.headers)
         if response.status != 200:
             raise fault_from(response.status, response.headers, response.body, self.endpoint.name)
         answer.body = response.body

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from rung.answer import Answer, Declined
 from rung.call import Call
+from rung.ladder.breaker import Breaker
 from rung.wire.client import Deadlines
 
 
@@ -32,10 +33,13 @@ class CloudRung:
         stays_here: bool = False,
         rung_name: str = "cloud",
         unproved: bool = False,
+        breaker: Breaker | None = None,
     ) -> None:
         self.name = rung_name
         self.model = f"{provider_name}:{model}"
         self.stays_here = stays_here
+        self.breaker = breaker
+        """asked by the ladder before every attempt, and told how it went"""
         self._provider = provider
         self._model = model
         self._deadlines = deadlines

@@ -1,0 +1,154 @@
+"""One rung asked once: let through by its breaker, and read up to its first content."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import msgspec
+
+from rung.answer import Answer, Declined, Event, Usage
+from rung.call import Call
+from rung.errors import BadAnswerFault, Fault, RungError, TimeoutFault
+from rung.ladder.breaker import Breaker
+from rung.ladder.checks import Check, Verdict, texts_of
+from rung.ladder.rung import Rung
+
+LATE = 0.01
+"""seconds before its deadline from which a call counts as out of time: clocks and timers are not exact"""
+
+NamedCheck = tuple[str, Check]
+
+
+class Attempt(msgspec.Struct):
+    """One rung asked once. `outcome`: answered, declined, failed or cancelled."""
+
+    rung: str
+    model: str
+    outcome: str
+    reason: str = ""
+    ms: float = 0.0
+    usage: Usage | None = None
+    cost: int | None = 0
+
+
+class Record(Protocol):
+    """Where attempts are written down (`rung.ladder.climb.Climb`)."""
+
+    call: Call
+    attempts: list[Attempt]
+    faults: list[RungError]
+    asked: list[Rung]
+
+
+class Opened(msgspec.Struct):
+    """An answer at its commit point: all of it, or its stream with the events read so far."""
+
+    answer: Answer
+    events: list[Event]
+    attempt: Attempt
+    breaker: Breaker | None
+    ticket: int
+    started: float
+
+    def ended(self, call: Call, error: BaseException | None) -> None:
+        """Tell the breaker how the answer went on."""
+        breaker = self.breaker
+        if breaker is None:
+            return
+        if error is None:
+            breaker.worked(self.ticket, time.monotonic())
+        elif isinstance(error, Fault):
+            _tell_failed(breaker, self.ticket, call, error, self.started)
+
+
+async def ask(record: Record, rung: Rung, check: NamedCheck | None) -> Opened | None:
+    """Ask `rung`; None if it declines, or its breaker does for it. `record` tells what happened either way.
+
+    With a `check` the whole text is read and must pass. Raises Fault; whatever it raises, the upstream work
+    has been stopped.
+    """
+    call = record.call
+    started = time.monotonic()
+    attempt = Attempt(rung.name, rung.model, "cancelled", "client_left", cost=0 if rung.stays_here else None)
+    record.attempts.append(attempt)
+    breaker: Breaker | None = getattr(rung, "breaker", None)
+    ticket = 0
+    if breaker is not None:
+        refusal = breaker.refusal(started, len(call.raw))
+        if refusal is not None:
+            attempt.outcome, attempt.reason, attempt.cost = "declined", refusal.reason, 0
+            record.faults.append(refusal.fault)
+            return None
+        ticket = breaker.ticket
+    answer: Answer | Declined | None = None
+    try:
+        answer = await rung.attempt(call)
+        if isinstance(answer, Declined):
+            attempt.outcome, attempt.reason, attempt.cost = "declined", answer.reason, 0
+            if breaker is not None:
+                breaker.abandoned(ticket)
+            return None
+        events = await _open(answer, check) if answer.body is None or check is not None else []
+    except Fault as fault:
+        record.faults.append(fault)
+        attempt.outcome, attempt.reason = "failed", fault.code
+        if isinstance(answer, Answer) and answer.evidence.complete:
+            attempt.usage, attempt.cost = answer.evidence.usage, answer.evidence.cost  # refused, and charged
+        elif not _may_have_cost(fault):
+            attempt.cost = 0
+        if breaker is not None:
+            _tell_failed(breaker, ticket, call, fault, started)
+        raise
+    except BaseException:
+        if breaker is not None:
+            breaker.abandoned(ticket)
+        raise
+    finally:
+        attempt.ms = (time.monotonic() - started) * 1e3
+    attempt.outcome, attempt.reason, attempt.cost = "answered", "", 0
+    if breaker is not None:
+        breaker.answering(ticket)
+    return Opened(answer, events, attempt, breaker, ticket, started)
+
+
+def _tell_failed(breaker: Breaker, ticket: int, call: Call, fault: Fault, started: float) -> None:
+    now = time.monotonic()
+    breaker.failed(fault, ticket, now, waited=now - started, late=now >= call.deadline - LATE)
+
+
+async def _open(answer: Answer, check: NamedCheck | None) -> list[Event]:
+    """Read a stream up to its first content, or to its end if the whole text must be checked.
+
+    After this the answer is the caller's: the commit point.
+    """
+    opening: list[Event] = []
+    try:
+        if answer.events is not None:
+            async for event in answer.events:
+                opening.append(event)
+                if event.last or (event.content and check is None):
+                    break
+            else:
+                raise BadAnswerFault(f"{answer.rung or answer.model} ended its stream without an answer")
+        if check is not None:
+            _check(answer, opening, *check)
+    except BaseException:
+        await answer.aclose()
+        raise
+    return opening
+
+
+def _check(answer: Answer, events: list[Event], name: str, check: Check) -> None:
+    whole = answer.body is not None
+    data = answer.body if answer.body is not None else b"".join(event.data for event in events)
+    if answer.evidence.tool_calls or answer.evidence.finish_reason != "stop":
+        return  # a tool call has no text to check, and a cut text is told by its finish reason
+    for text in texts_of(data, whole=whole):
+        if check(text) is Verdict.FAIL:
+            raise BadAnswerFault(f"{answer.model} failed the {name} check", code=f"not_{name}")
+
+
+def _may_have_cost(fault: Fault) -> bool:
+    """Work may have been done and billed although no answer came."""
+    return isinstance(fault, (BadAnswerFault, TimeoutFault))
