@@ -56,16 +56,17 @@ class _Text(msgspec.Struct):
     audio: Any = None
 
     @property
-    def says(self) -> bool:
-        return bool(
-            self.content
-            or self.tool_calls
-            or self.reasoning_content
-            or self.reasoning
-            or self.refusal
-            or self.function_call
-            or self.audio
-        )
+    def answers(self) -> bool:
+        """It holds something that can be the answer; reasoning alone is none."""
+        return bool(self.content or self.tool_calls or self.refusal or self.function_call or self.audio)
+
+    @property
+    def blank(self) -> bool:
+        """It answers with nothing but white space."""
+        text = self.content
+        if not (isinstance(text, str) and text.isspace()):
+            return False
+        return not (self.tool_calls or self.refusal or self.function_call or self.audio)
 
 
 class _Choice(msgspec.Struct):
@@ -78,6 +79,14 @@ class _ErrorMember(msgspec.Struct):
     message: Any = None
     code: Any = None
     type: Any = None
+    status_code: Any = None
+
+
+class _XGroq(msgspec.Struct):
+    """Groq's extra member: usage at the end of a stream, an error in its middle."""
+
+    usage: WireUsage | None = None
+    error: str | None = None
 
 
 class _Reply(msgspec.Struct):
@@ -85,6 +94,7 @@ class _Reply(msgspec.Struct):
     usage: WireUsage | None = None
     model: str | None = None
     error: _ErrorMember | str | None = None
+    x_groq: _XGroq | None = None
 
 
 _decode = msgspec.json.Decoder(_Reply).decode
@@ -98,6 +108,9 @@ class Whole(msgspec.Struct):
     model: str
     tool_calls: bool
     empty: bool
+    """nothing that can be an answer"""
+    blank: bool
+    """nothing but white space"""
 
 
 class Chunk(msgspec.Struct):
@@ -105,6 +118,10 @@ class Chunk(msgspec.Struct):
 
     choices: bool
     content: bool
+    """an answer, or reasoning"""
+    answer: bool
+    blank: bool
+    """its answer is nothing but white space"""
     tool_calls: bool
     finish_reason: str | None
     usage: WireUsage | None
@@ -117,10 +134,26 @@ def _reply(payload: bytes, name: str) -> _Reply:
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadAnswerFault(f"{name} sent something that is not a chat completion", provider=name) from None
     if reply.error is not None:
-        error = reply.error
-        text = error if isinstance(error, str) else str(error.message or error.code or error.type)
-        raise ServerFault(f"{name} reported an error inside its answer: {_short(text)}", provider=name)
+        raise _inner_fault(reply.error, name)
+    if reply.x_groq is not None:
+        if reply.x_groq.error:
+            raise _inner_fault(reply.x_groq.error, name)
+        if reply.usage is None and reply.x_groq.usage is not None and reply.x_groq.usage.prompt_tokens is not None:
+            reply.usage = reply.x_groq.usage
     return reply
+
+
+def _inner_fault(error: _ErrorMember | str, name: str) -> Fault:
+    """An error inside a 200."""
+    if isinstance(error, str):
+        text, code = error, ""
+    else:
+        text, code = str(error.message or error.code or error.type), str(error.code or "")
+        for status in (error.status_code, error.code):
+            if isinstance(status, int) and 400 <= status <= 599:
+                return fault_from(status, (), msgspec.json.encode({"error": error}), name)
+    told = f"{name} reported an error inside its answer: {_short(text)}"
+    return ServerFault(told, provider=name, code=_word(code))
 
 
 def read_whole(body: bytes, name: str) -> Whole:
@@ -129,12 +162,14 @@ def read_whole(body: bytes, name: str) -> Whole:
     if not reply.choices:
         raise BadAnswerFault(f"{name} answered without choices", provider=name, code="empty_answer")
     texts = [choice.message for choice in reply.choices if choice.message is not None]
+    answers = [text for text in texts if text.answers]
     return Whole(
-        finish_reason=_finish(reply.choices),
+        finish_reason=_finish(reply.choices, name),
         usage=reply.usage,
         model=reply.model or "",
         tool_calls=any(text.tool_calls or text.function_call for text in texts),
-        empty=not any(text.says for text in texts),
+        empty=not answers,
+        blank=all(text.blank for text in answers),
     )
 
 
@@ -143,22 +178,39 @@ def read_chunk(payload: bytes, name: str) -> Chunk:
     reply = _reply(payload, name)
     choices = reply.choices
     if not choices:
-        return Chunk(False, False, False, None, reply.usage, reply.model or "")
-    content = tool_calls = False
+        return Chunk(False, False, False, False, False, None, reply.usage, reply.model or "")
+    answer = reasons = tool_calls = False
+    blank = True
     for choice in choices:
         delta = choice.delta
-        if delta is not None and delta.says:
-            content = True
-            tool_calls |= bool(delta.tool_calls or delta.function_call)
-    return Chunk(True, content, tool_calls, _finish(choices), reply.usage, reply.model or "")
+        if delta is None:
+            continue
+        if text := delta.content:
+            answer = True
+            blank = blank and isinstance(text, str) and text.isspace()
+        elif delta.reasoning_content or delta.reasoning:
+            reasons = True
+        if delta.tool_calls or delta.function_call:
+            answer = tool_calls = True
+            blank = False
+        elif delta.refusal or delta.audio:
+            answer, blank = True, False
+    finish = _finish(choices, name)
+    return Chunk(True, answer or reasons, answer, blank, tool_calls, finish, reply.usage, reply.model or "")
 
 
-def _finish(choices: list[_Choice]) -> str | None:
+_BROKEN = ("insufficient_system_resource", "error")
+"""finish reasons that say the provider itself gave up"""
+
+
+def _finish(choices: list[_Choice], name: str) -> str | None:
     """One reason for all choices: the first that is not ``stop``, so that a cut one is never stored."""
     reason: str | None = None
     for choice in choices:
         if choice.finish_reason is not None and (reason is None or reason == "stop"):
             reason = choice.finish_reason
+    if reason in _BROKEN:
+        raise ServerFault(f"{name} broke off its answer ({reason})", provider=name, code=reason)
     return reason
 
 

@@ -1,23 +1,30 @@
 """Any server that speaks OpenAI's chat completions: Groq, DeepSeek, OpenAI, vLLM, LM Studio, llama-server.
 
 What differs between them is in the row (`providers/rows.py`), not here. Bytes pass unchanged in both
-directions but for the spans of `model`, `rung`, `stream_options` and the fields the row strips.
+directions but for the spans of `model`, `rung`, `stream_options` and the fields the row or the model strips.
+Reasoning, in either spelling, counts as content: who shows it cannot take it back, so it commits the answer;
+but reasoning alone is no answer.
 Shapes: https://platform.openai.com/docs/api-reference/chat
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from functools import lru_cache
+from typing import Any
 
 import orjson
 
 from rung.answer import Answer, Event, Evidence
 from rung.call import Call
-from rung.errors import BadAnswerFault, TimeoutFault
+from rung.errors import BadAnswerFault, Fault, RejectedFault, ServerFault, TimeoutFault
 from rung.providers.chat_wire import Whole, fault_from, read_chunk, read_usage, read_whole
+from rung.providers.chat_writer import ChatWriter
 from rung.providers.endpoint import Endpoint, Price
+from rung.providers.failed_generation import rescue
+from rung.providers.rows import ModelRule, ModelRules
 from rung.wire.client import Client, Deadlines, Response
 from rung.wire.splice import append_member, edit, replace_text
 from rung.wire.sse import Frame, Splitter
@@ -34,6 +41,7 @@ class OpenAICompatible:
     def __init__(self, endpoint: Endpoint, client: Client) -> None:
         self.endpoint = endpoint
         self._client = client
+        self._rules = ModelRules(endpoint.models)
         self._target = f"{endpoint.base_path}/chat/completions"
 
     async def chat(self, call: Call, model: str, deadlines: Deadlines) -> Answer:
@@ -53,19 +61,75 @@ class OpenAICompatible:
             if end.on_headers is not None:
                 end.on_headers(model, response.headers)
             if response.status != 200:
-                raise fault_from(response.status, response.headers, await response.read(), self.endpoint.name)
-            answer.events = self._events(call, model, response, evidence, deadlines.idle)
+                return await self._refused(call, answer, response)
+            answer.events = self._events(call, model, response, answer, deadlines.idle)
             return answer
-        response = await self._client.fetch(
-            end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
-        )
+        if end.waits_in_blank_lines:
+            response = await self._past_blank_lines(call, body, deadlines)
+        else:
+            response = await self._client.fetch(
+                end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
+            )
         if end.on_headers is not None:
             end.on_headers(model, response.headers)
         if response.status != 200:
-            raise fault_from(response.status, response.headers, response.body, self.endpoint.name)
+            return await self._refused(call, answer, response)
         answer.body = response.body
-        self._account(model, evidence, read_whole(response.body, self.endpoint.name), "stop" in call.body)
+        self._account(call, model, evidence, read_whole(response.body, end.name))
         return answer
+
+    async def _past_blank_lines(self, call: Call, body: bytes, deadlines: Deadlines) -> Response:
+        """A whole answer that blank lines may precede: they say nothing, so the first-byte deadline goes on."""
+        end = self.endpoint
+        response = await self._client.send(
+            end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
+        )
+        started = time.monotonic()
+        pieces: list[bytes] = []
+        spoke = False
+        try:
+            async for block in response.blocks():
+                spoke = spoke or not block.isspace()
+                if spoke:
+                    pieces.append(block)
+                elif time.monotonic() - started > deadlines.first_byte:
+                    raise TimeoutFault(
+                        f"{end.name} sent only blank lines for {deadlines.first_byte:g} s",
+                        provider=end.name,
+                        code="first_byte_timeout",
+                    )
+        finally:
+            response.close()
+        response.body = b"".join(pieces)
+        return response
+
+    async def _refused(self, call: Call, answer: Answer, response: Response) -> Answer:
+        """The fault of an HTTP error, or the answer hidden in it (`failed_generation`)."""
+        body = response.body or await response.read()
+        if response.status == 400 and await self._rescue(call, answer, body):
+            return answer
+        raise fault_from(response.status, response.headers, body, self.endpoint.name)
+
+    async def _rescue(self, call: Call, answer: Answer, error_body: bytes) -> bool:
+        """Fill `answer` with what the model said and the provider could not parse, if that can be."""
+        if b"failed_generation" not in error_body:
+            return False
+        rescued = await asyncio.to_thread(rescue, call.body, error_body)
+        if rescued is None:
+            return False
+        evidence = answer.evidence
+        evidence.edits = rescued.edits
+        writer = ChatWriter(call, answer.model.partition(":")[2], evidence)
+        writer.text(rescued.text)
+        for place, (name, arguments) in enumerate(rescued.calls):
+            writer.tool_call(f"call_{call.request_id}_{place}", name, arguments)
+        writer.finish("tool_calls" if rescued.calls else "stop")
+        evidence.complete = True  # its usage, and so its cost, is not told with an error
+        if call.stream:
+            answer.events = _once(writer.take()[0] + writer.end(None))
+        else:
+            answer.body = writer.whole(None)
+        return True
 
     def _request(self, call: Call, model: str, evidence: Evidence) -> bytes:
         """The caller's bytes with only the spans changed that must change."""
@@ -73,25 +137,47 @@ class OpenAICompatible:
         body = call.body
         name = _quoted(model)
         ask_usage = call.stream and end.usage_in_stream and not call.include_usage
-        stripped = [field for field in body if field in end.strip] if end.strip else []
+        rule = self._rules.of(model)
+        strip = rule.strip or end.strip
+        stripped = [field for field in body if field in end.strip or field in rule.strip] if strip else []
         renamed = [(old, new) for old, new in end.rename if old in body and new not in body] if end.rename else []
-        if not (stripped or renamed or "rung" in body) and "model" in body:
+        replace = self._changed(body, rule, stripped) if rule.effort or end.strip_messages else None
+        if not (stripped or renamed or replace or "rung" in body) and "model" in body:
             # the usual call: nothing but the model, and perhaps the asking for usage
             raw = replace_text(call.raw, "model", body["model"], name)
             if raw is not None and not ask_usage:
                 return raw
             if raw is not None and "stream_options" not in body:
                 return append_member(raw, "stream_options", b'{"include_usage":true}')
-        replace = {"model": name}
+        replace = {"model": name, **(replace or {})}
         if ask_usage:
             options = body.get("stream_options") or {}
             replace["stream_options"] = orjson.dumps({**options, "include_usage": True})
         for old, new in renamed:
             replace[new] = orjson.dumps(body[old])
         evidence.stripped = tuple(stripped)
-        return edit(call.raw, replace=replace, remove=["rung", *stripped, *(old for old, _ in renamed)])
+        gone = [field for field in stripped if field in body and field not in replace]
+        return edit(call.raw, replace=replace, remove=["rung", *gone, *(old for old, _ in renamed)])
 
-    def _account(self, model: str, evidence: Evidence, whole: Whole, may_be_empty: bool) -> None:
+    def _changed(self, body: dict[str, Any], rule: ModelRule, stripped: list[str]) -> dict[str, bytes]:
+        """Members whose value this provider or model wants otherwise; adds to `stripped` what is told."""
+        changed: dict[str, bytes] = {}
+        asked = body.get("reasoning_effort")
+        if rule.effort and isinstance(asked, str) and rule.effort.get(asked) != asked:
+            stripped.append("reasoning_effort")
+            if asked in rule.effort:
+                changed["reasoning_effort"] = orjson.dumps(rule.effort[asked])  # the nearest there is
+        gone = self.endpoint.strip_messages
+        messages = body["messages"]
+        told = {name for message in messages for name in message if name in gone} if gone else None
+        if told:
+            kept = [{name: value for name, value in message.items() if name not in gone} for message in messages]
+            changed["messages"] = orjson.dumps(kept)
+            stripped += sorted(f"messages[].{name}" for name in told)
+        return changed
+
+    def _account(self, call: Call, model: str, evidence: Evidence, whole: Whole) -> None:
+        name = self.endpoint.name
         evidence.finish_reason = whole.finish_reason
         evidence.tool_calls = whole.tool_calls
         evidence.model_version = whole.model
@@ -99,16 +185,16 @@ class OpenAICompatible:
         evidence.cost = None if evidence.usage is None else self.endpoint.price(model, evidence.usage)
         evidence.complete = whole.finish_reason is not None
         if not evidence.complete:
-            raise BadAnswerFault(f"{self.endpoint.name} answered without a finish reason", provider=self.endpoint.name)
-        if whole.empty and whole.finish_reason == "stop" and not may_be_empty:
-            name = self.endpoint.name
-            raise BadAnswerFault(f"{name} answered with no content at all", provider=name, code="empty_answer")
+            raise BadAnswerFault(f"{name} answered without a finish reason", provider=name)
+        if whole.empty or whole.blank:
+            _no_answer(call, evidence, name, blank=not whole.empty)
 
     async def _events(
-        self, call: Call, model: str, response: Response, evidence: Evidence, idle: float
+        self, call: Call, model: str, response: Response, answer: Answer, idle: float
     ) -> AsyncIterator[Event]:
         """Relay frames as they come; hold back what follows the first finish reason until the stream has ended well."""
-        relay = _Relay(self.endpoint.name, call.include_usage, evidence)
+        evidence = answer.evidence
+        relay = _Relay(self.endpoint.name, call, evidence)
         splitter = Splitter()
         last_data = time.monotonic()
         try:
@@ -128,26 +214,74 @@ class OpenAICompatible:
                     yield Event(out, content)
                 if relay.done:
                     break
-            held = relay.end(splitter.pending, may_be_empty="stop" in call.body)
+            held = relay.end(splitter.pending)
             if evidence.usage is not None:
                 evidence.cost = self.endpoint.price(model, evidence.usage)
             evidence.complete = True
             yield Event(held, relay.held_content, True)
+        except (ServerFault, RejectedFault):
+            if relay.spoke or not await self._rescue(call, answer, relay.broken):
+                raise
+            assert answer.events is not None
+            async for event in answer.events:
+                yield event
         finally:
             response.close()
+
+
+async def _once(data: bytes) -> AsyncIterator[Event]:
+    yield Event(data, True, True)
+
+
+def _wants_json(body: dict[str, Any]) -> bool:
+    wanted = body.get("response_format")
+    return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
+
+
+def _no_answer(call: Call, evidence: Evidence, name: str, *, blank: bool) -> None:
+    """Raise BadAnswerFault if nothing, or nothing but white space, is no answer to this call.
+
+    DeepSeek sends spaces and ``stop`` where its JSON mode failed.
+    """
+    if evidence.finish_reason == "content_filter" and not blank:
+        raise BadAnswerFault(
+            f"{name} refused to answer this (its content filter)", provider=name, code="content_filter"
+        )
+    if evidence.finish_reason != "stop" or (not blank and "stop" in call.body):
+        return
+    if not blank:
+        raise BadAnswerFault(f"{name} answered with no content at all", provider=name, code="empty_answer")
+    if _wants_json(call.body):
+        raise BadAnswerFault(f"{name} answered with blanks instead of JSON", provider=name, code="empty_answer")
 
 
 class _Relay:
     """Frame bookkeeping of one stream: what passes now, what is held to the end, what is learnt."""
 
-    __slots__ = ("_evidence", "_held", "_include_usage", "_name", "_spoke", "done", "held_content")
+    __slots__ = (
+        "_call",
+        "_evidence",
+        "_held",
+        "_json",
+        "_name",
+        "_something",
+        "_written",
+        "broken",
+        "done",
+        "held_content",
+        "spoke",
+    )
 
-    def __init__(self, name: str, include_usage: bool, evidence: Evidence) -> None:
+    def __init__(self, name: str, call: Call, evidence: Evidence) -> None:
         self._name = name
-        self._include_usage = include_usage
+        self._call = call
+        self._json = _wants_json(call.body)
         self._evidence = evidence
         self._held: list[bytes] = []
-        self._spoke = False
+        self._something = False  # an answer, if perhaps a blank one
+        self._written = False  # and not a blank one
+        self.broken = b""  # the frame that was an error
+        self.spoke = False
         self.held_content = False
         self.done = False
 
@@ -163,26 +297,39 @@ class _Relay:
             if payload == b"[DONE]":
                 self.done = True
                 break
-            chunk = read_chunk(payload, self._name)
+            try:
+                chunk = read_chunk(payload, self._name)
+            except Fault:
+                self.broken = payload
+                self.spoke |= content
+                raise
             if chunk.model and not self._evidence.model_version:
                 self._evidence.model_version = chunk.model
             if chunk.usage is not None:
                 self._evidence.usage = read_usage(chunk.usage)
                 if not chunk.choices:
-                    if self._include_usage:
+                    if self._call.include_usage:
                         self._held.append(b"data: " + payload + b"\n\n")
                     continue
+            said = chunk.content
+            if chunk.answer:
+                self._something = True
+                if not chunk.blank:
+                    self._written = True
+                elif self._json:
+                    said = False
             if chunk.finish_reason is not None:
-                self._evidence.finish_reason = chunk.finish_reason
+                if self._evidence.finish_reason in (None, "stop"):  # of several choices, the one that was cut
+                    self._evidence.finish_reason = chunk.finish_reason
                 content |= self._release(out)
                 self._held.append(b"data: " + payload + b"\n\n")
-                self.held_content = chunk.content  # some servers put the last words on the finish chunk
+                self.held_content = said  # some servers put the last words on the finish chunk
                 self._evidence.tool_calls |= chunk.tool_calls
                 continue
-            content |= chunk.content | self._release(out)
+            content |= said | self._release(out)
             self._evidence.tool_calls |= chunk.tool_calls
             out.append(frame.raw)
-        self._spoke |= content
+        self.spoke |= content
         return b"".join(out), content, data
 
     def _release(self, out: list[bytes]) -> bool:
@@ -192,13 +339,12 @@ class _Relay:
         self._held, self.held_content = [], False
         return content
 
-    def end(self, pending: bytes, *, may_be_empty: bool) -> bytes:
+    def end(self, pending: bytes) -> bytes:
         """The held tail, once the upstream has ended. Raises BadAnswerFault if it ended badly."""
         if not self.done or self._evidence.finish_reason is None:
             what = "without its terminator" if not self.done else "without a finish reason"
             cut = " in the middle of a frame" if pending.strip() else ""
             raise BadAnswerFault(f"{self._name}'s stream ended {what}{cut}", provider=self._name, code="cut_stream")
-        empty = not (self._spoke or self.held_content)
-        if empty and self._evidence.finish_reason == "stop" and not may_be_empty:
-            raise BadAnswerFault(f"{self._name} streamed no content at all", provider=self._name, code="empty_answer")
+        if not self._written:
+            _no_answer(self._call, self._evidence, self._name, blank=self._something)
         return b"".join(self._held)
