@@ -21,6 +21,7 @@ _TOKEN = re.compile(
     r'|("(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+")'
     r"|(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null)(?![0-9A-Za-z_.+-]))"
 )
+_LEXEME = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^\s{}\[\],:"]++')
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -247,7 +248,7 @@ def sort_keys(value: Value) -> Value:
 
 def tokens(text: str) -> list[str]:
     """Every lexeme of a JSON text in order, spaces left out. Reads what `parse` has accepted."""
-    return [found[found.lastindex] for found in _TOKEN.finditer(text) if found.lastindex]
+    return _LEXEME.findall(text)
 
 
 def same_members(one: Value, two: Value) -> bool:
