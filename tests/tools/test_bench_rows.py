@@ -14,7 +14,7 @@ from rung.tools import NotATask, understand
 ROWS = Path(__file__).parents[2] / "benchmarks" / "tools"
 
 
-@pytest.mark.parametrize("name", ["tune", "held_out", "second", "third", "fourth", "fifth", "sixth"])
+@pytest.mark.parametrize("name", ["tune", "held_out", "second", "third", "fourth", "fifth", "sixth", "near_misses"])
 def test_bars(name: str) -> None:
     found = figures(replay(load_rows(ROWS / f"{name}.jsonl")))
     assert found["precision"] >= 0.99, found["failures"]

@@ -17,7 +17,7 @@ _QUALITIES = frozenset(
     re.findall(
         r"\w+",
         """clean neat nice nicely consistent consistently standard simple concise precise accurate complete readable
-        content contents contenu contenus propre lisible joli coherent precis exact exactly values tidy""",
+        content contents contenu contenus propre lisible joli coherent precis exact exactly values tidy everything""",
     )
 )
 _VALUES = frozenset({"string", "chaine", "dict", "object", "objet", "array", "tableau"})
@@ -38,7 +38,6 @@ _COMBINATIONS: dict[frozenset[str], str] = {
     frozenset({"repair"}): "repair",
     frozenset({"repair", "format"}): "repair",
     frozenset({"repair", "minify"}): "repair",
-    frozenset({"repair", "sort"}): "repair",
     frozenset({"lint"}): "lint",
     frozenset({"convert"}): "convert",
     frozenset({"convert", "sort"}): "convert",
@@ -154,6 +153,8 @@ def _language(said: Said, payload: Payload, acts: set[str]) -> str:
         raise Unclear("lint is for Python")
     if "pyformat" in said.acts and language != "python":
         raise Unclear("that formatter is for Python")
+    if acts == {"validate"} and language in ("python", "sql") and not (named or said.syntax):
+        raise Unclear("what it should be valid as is not said")
     if "correct" in said.adjs and not said.syntax and (language in ("python", "sql", "csv") or not named):
         raise Unclear("correct may mean more than its syntax")
     if language in ("python", "sql") and said.values("ask") and "lint" not in acts and not said.syntax:
@@ -165,6 +166,8 @@ def _refuse_meaning(acts: set[str], language: str, words: frozenset[str]) -> Non
     """Words that make a question of form one of content."""
     if acts & {"validate", "lint", "against"} and words & _QUALITIES:
         raise Unclear("more than its syntax may be meant")
+    if "repair" in acts and words & {"content", "contents", "contenu"}:
+        raise Unclear("its content may be meant")
     if language in ("python", "sql") and words & _VALUES:
         raise Unclear("a value in that language may be meant, not its source")
 
