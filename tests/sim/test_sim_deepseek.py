@@ -62,6 +62,17 @@ async def test_usage_tells_hits_and_misses(client, sim):
     assert usage.prompt_cache_miss_tokens == 3
 
 
+async def test_streamed_usage_is_on_the_finish_chunk_or_after_it(client, sim):
+    async with sim(client) as (api, there):
+        places = []
+        for _ in range(2):
+            stream = await ask(api, stream=True, stream_options={"include_usage": True})
+            chunks = [chunk async for chunk in stream]
+            places.append([bool(chunk.choices) for chunk in chunks if chunk.usage])
+        assert all(entry.told for entry in there.requests)
+    assert places == [[True], [False]]
+
+
 async def test_a_common_prefix_is_read_from_the_third_request_on(client, sim):
     shared = {"role": "system", "content": "rule " * 500}
     async with sim(client) as (api, there):

@@ -218,6 +218,18 @@ async def test_a_request_nobody_can_read_is_a_400(provider, wrong):
     assert json.loads(sent)["error"]
 
 
+@pytest.mark.parametrize(
+    ("provider", "status"), [("openai", 400), ("groq", 413), ("deepseek", 400), ("gemini", 500), ("anthropic", 400)]
+)
+async def test_a_prompt_over_the_context_is_refused_in_the_providers_way(provider, status):
+    path, body = asked(provider)
+    word = "x" * 4_300_000
+    body |= {"messages": [{"role": "user", "content": word}], "contents": [{"parts": [{"text": word}]}]}
+    async with simulator() as sim:
+        assert (await fetch(sim, path, body))[0] == status
+        assert len(sim.received[0].body) > len(word)
+
+
 async def test_rates_are_seeded():
     path, body = asked("openai")
     scenario = {"openai": {"faults": [{"kind": "status", "status": 500, "rate": 0.5}]}}

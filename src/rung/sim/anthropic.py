@@ -272,6 +272,9 @@ class Anthropic(Provider):
             headers["retry-after"] = f"{refusal.retry_after:g}"
         return whole(self._error(refusal, number), refusal.status, headers)
 
+    def too_long(self, ask: Ask, context: int) -> Refusal:
+        return Refusal(400, f"prompt is too long: {ask.prompt.tokens} tokens > {context} maximum")
+
     def limited(self, ask: Ask, what: str, wait: float) -> Refusal:
         return Refusal(429, f"This request would exceed your organization's rate limit of {what} per minute.",
                        retry_after=wait)  # fmt: skip

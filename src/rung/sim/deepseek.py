@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rung.sim import faults
 from rung.sim.answers import Ask
-from rung.sim.chat import Chat, text_of
-from rung.sim.exchange import Refusal, Reply, Request, Turn, whole
+from rung.sim.chat import DONE, Chat, text_of
+from rung.sim.exchange import Piece, Refusal, Reply, Request, Turn, whole
 from rung.sim.prompt import Prompt
 from rung.sim.scenario import CacheRule
 
@@ -93,6 +93,17 @@ class DeepSeek(Chat):
             "prompt_cache_hit_tokens": counts.cache_read,
             "prompt_cache_miss_tokens": counts.prompt - counts.cache_read,
         }
+
+    def finish_extra(self, turn: Turn) -> dict[str, Any]:
+        """Streamed usage sits on the finish chunk of one answer and on a chunk of its own in the next."""
+        return {"usage": self.usage(turn)} if turn.ask.usage_told and turn.number % 2 else {}
+
+    def tail(self, turn: Turn, finish: bytes) -> Iterator[Piece]:
+        if turn.ask.usage_told and turn.number % 2:
+            yield Piece(finish, role="finish", tells_usage=True)
+            yield Piece(DONE, role="end")
+        else:
+            yield from super().tail(turn, finish)
 
     def first_delta(self, turn: Turn) -> dict[str, Any]:
         if turn.ask.thinking == "off":

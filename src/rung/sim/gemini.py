@@ -357,6 +357,9 @@ class Gemini(Provider):
     def refuse(self, refusal: Refusal) -> Reply:
         return whole(self._error(refusal), refusal.status)
 
+    def too_long(self, ask: Ask, context: int) -> Refusal:
+        return Refusal(500, "An internal error has occurred. Please retry or report it.")
+
     def limited(self, ask: Ask, what: str, wait: float) -> Refusal:
         return Refusal(429, f"You exceeded your current quota: {what}.", retry_after=wait)
 

@@ -134,6 +134,10 @@ class Groq(Chat):
                 told[f"x-ratelimit-reset-{what}"] = go_duration(bucket.reset)
         return told
 
+    def too_long(self, ask: Ask, context: int) -> Refusal:
+        told = f"Request too large for model `{ask.model}`: Limit {context}, Requested {ask.prompt.tokens}"
+        return Refusal(413, told, code="request_too_large")
+
     def limited(self, ask: Ask, what: str, wait: float) -> Refusal:
         bucket = self.limits.tokens if what == "tokens" else self.limits.requests
         wanted = ask.prompt.tokens if what == "tokens" else 1

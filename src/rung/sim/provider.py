@@ -151,6 +151,9 @@ class Provider:
             raise self.failed_generation(fault)
         if isinstance(fault, faults.StreamError) and not ask.stream:
             raise _from(fault, Refusal(500, fault.message))
+        context = self.world.prices.context(f"{self.name}:{ask.model}")
+        if context is not None and ask.prompt.tokens + ask.explicit > context:
+            raise self.too_long(ask, context)
         self._limit(ask)
         said = self.world.answers.say(ask, self.name, self.setting(ask.model, "accuracy"))
         said = self.damaged(said, fault, ask)
@@ -198,6 +201,11 @@ class Provider:
     def failed_generation(self, fault: faults.FailedGeneration) -> Refusal:
         """Only Groq has it."""
         return _from(fault, Refusal(400, "generation failed", code=fault.code, extra={"failed_generation": fault.text}))
+
+    def too_long(self, ask: Ask, context: int) -> Refusal:
+        """The prompt alone does not fit the model."""
+        told = f"This model's maximum context length is {context} tokens, but the messages have {ask.prompt.tokens}."
+        return Refusal(400, told, code="context_length_exceeded", param="messages")
 
     def _limit(self, ask: Ask) -> None:
         most = self.row.limits.concurrency

@@ -10,6 +10,7 @@ Control: ``GET /sim/books``, ``GET /sim/requests?since=N``, ``POST /sim/scenario
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -36,6 +37,7 @@ from rung.sim.wire import BadRequest, Connection, Incoming
 
 SIMULATED = {"x-rung-simulated": "true"}
 MAX_CONNECTIONS = 2000
+RECEIVED = 256
 
 KINDS: tuple[type[Provider], ...] = (OpenAI, Groq, DeepSeek, Gemini, Anthropic, Ollama)
 
@@ -52,6 +54,8 @@ class Simulator:
         self.port = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.received: deque[Request] = deque(maxlen=RECEIVED)
+        """the latest requests as they came, bodies included; never told over HTTP"""
         self._running = 0
         self.busy = asyncio.Event()
         """set while an answer is on its way"""
@@ -126,6 +130,7 @@ class Simulator:
             await wire.head(reply.status, {**SIMULATED, **size})
             await wire.send(body)
             return
+        self.received.append(request)
         entry = self.books.open(name, request.path, self.clock.at(), request.headers.get("user-agent", "")[:200])
         reply = provider.reply(request)
         _write(entry, reply)
