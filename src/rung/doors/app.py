@@ -9,8 +9,7 @@ import orjson
 
 from rung.doors import openai
 from rung.doors.exchange import Receive, Scope, Send
-from rung.doors.openai import send_whole
-from rung.doors.reply import JSON, error_headers
+from rung.doors.reply import JSON, Reply, error_lines, reply_to, send_whole
 from rung.doors.request import Guard, Headers, chat_call, check_json
 from rung.errors import InvalidRequestError, RequestTooLargeError, RungError
 from rung.gateway import Gateway
@@ -40,16 +39,17 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # no lifespan, no websockets: whoever serves starts and stops the gateway
+        reply = reply_to(scope, send)
         try:
-            await self._route(scope, receive, send)
+            await self._route(scope, receive, reply)
         except RungError as error:
-            await send_whole(send, error.status, error_headers(error, None), orjson.dumps(error.body()))
+            await send_whole(reply, error.status, error_lines(error, None), orjson.dumps(error.body()))
         except Exception:
             log.exception("a bug in rung, please report it: %s %s", scope["method"], scope["path"])
             bug = RungError("an internal error; the log has it")
-            await send_whole(send, 500, error_headers(bug, None), orjson.dumps(bug.body()))
+            await send_whole(reply, 500, error_lines(bug, None), orjson.dumps(bug.body()))
 
-    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _route(self, scope: Scope, receive: Receive, reply: Reply) -> None:
         path, method = scope["path"], scope["method"]
         headers: Headers = dict(scope["headers"])
         if self._guarded is not self.gateway.settings:  # reloaded
@@ -58,7 +58,7 @@ class App:
         guard = self._guard
         guard.check_page(headers)
         if path == "/healthz":
-            await send_whole(send, 200, [JSON], b'{"status":"ok"}')
+            await send_whole(reply, 200, [JSON], b'{"status":"ok"}')
             return
         tenant, private = guard.tenant(headers)
         if path == "/v1/chat/completions":
@@ -70,11 +70,11 @@ class App:
             private = private or settings.privacy.all_private
             call = chat_call(headers, raw, tenant, private=private, door="openai")
             await openai.chat(
-                self.gateway, call, send, heartbeat=settings.server.heartbeat, state=scope.get("state", {})
+                self.gateway, call, reply, heartbeat=settings.server.heartbeat, state=scope.get("state", {})
             )
             return
         status, body = self._other(method, path, headers)
-        await send_whole(send, status, [JSON], orjson.dumps(body))
+        await send_whole(reply, status, [JSON], orjson.dumps(body))
 
     def _other(self, method: str, path: str, headers: Headers) -> tuple[int, dict[str, Any]]:
         gateway = self.gateway

@@ -64,13 +64,19 @@ class ServerState:
             self._date_until = now + 1.0
         return self._date
 
-    def forget(self, member: EdgeProtocol | Exchange) -> None:
-        """A connection or an exchange has ended. While draining, tell who waits for the last of them."""
-        if isinstance(member, Exchange):
-            self.exchanges.discard(member)
-        else:
-            self.connections.discard(member)
-        if self.draining and not self.connections and not self.exchanges:
+    def forget_connection(self, connection: EdgeProtocol) -> None:
+        self.connections.discard(connection)
+        if self.draining:
+            self._tell_if_empty()
+
+    def forget_exchange(self, exchange: Exchange) -> None:
+        self.exchanges.discard(exchange)
+        if self.draining:
+            self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        """While draining: somebody waits for the last connection and exchange."""
+        if not self.connections and not self.exchanges:
             self.emptied.set()
 
 

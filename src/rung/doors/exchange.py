@@ -3,6 +3,8 @@
 The protocol hands over a request only when it is whole, so `receive` gives the body in one message. `send`
 holds the head back until the first piece of the body is there and writes both at once. Who leaves early
 is not told by a message: the task of the exchange is cancelled.
+
+``scope["extensions"]["rung.reply"]`` is the exchange itself: `begin` and `write` are `send` without messages.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ class Exchange:
     """The ASGI side of one request: `receive`, `send`, and the task they run in.
 
     Attributes:
+        scope: until the task runs.
+        http10: the request was an HTTP/1.0 one.
         keep_alive: the connection may carry another request after this one.
         started: bytes of the response are on their way; complete: all of them.
         gone: the client has left, nothing more can be sent.
@@ -61,6 +65,7 @@ class Exchange:
         "complete",
         "gone",
         "held",
+        "http10",
         "keep_alive",
         "scope",
         "started",
@@ -69,7 +74,8 @@ class Exchange:
 
     def __init__(self, connection: EdgeProtocol, scope: Scope, body: bytes, keep_alive: bool, held: int) -> None:
         self._connection = connection
-        self.scope = scope
+        self.scope: Scope | None = scope
+        self.http10 = scope["http_version"] == "1.0"
         self._body: bytes | None = body
         self.keep_alive = keep_alive
         self.held = held
@@ -81,16 +87,20 @@ class Exchange:
         self._head: bytes | None = None
         self._chunked = False
         self._remaining = -1  # bytes of content-length still to come; -1: no content-length
-        self._silent = False  # HEAD, 204, 304: the body is not written
+        self._silent = scope["method"] == "HEAD"  # or 204, 304: the body is not written
         self._left: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Call the application, and see to it that the client gets a whole response or a clean cut."""
         state = self._connection.state
         self._ran = True
+        scope, self.scope = self.scope, None  # the scope leads to us: no circle
+        assert scope is not None
+        scope["extensions"] = {"rung.reply": self}
         try:
-            await state.app(self.scope, self.receive, self.send)
-            self._not_complete("the application returned before its response was complete")
+            await state.app(scope, self.receive, self.send)
+            if not self.complete:
+                self._not_complete("the application returned before its response was complete")
         except asyncio.CancelledError:
             self._not_complete("the application was cancelled, but its client is still there")
             raise
@@ -102,7 +112,7 @@ class Exchange:
                 self._give_up(_failed())
         finally:
             self.release()
-            state.forget(self)
+            state.forget_exchange(self)
 
     def _not_complete(self, why: str) -> None:
         """The application has ended: if its response has not, say so."""
@@ -129,12 +139,13 @@ class Exchange:
             self.task.cancel()
         if not self._ran:  # and never will
             self.release()
-            self._connection.state.forget(self)
+            self._connection.state.forget_exchange(self)
 
     def release(self) -> None:
         """Give the body's bytes back to the server's budget."""
-        self._connection.state.buffered -= self.held
-        self.held = 0
+        if self.held:
+            self._connection.state.buffered -= self.held
+            self.held = 0
 
     async def receive(self) -> Message:
         """The whole body once; after that, waits until the client leaves or the response is complete."""
@@ -155,13 +166,25 @@ class Exchange:
         when the application breaks the order, its content-length or the syntax of a header.
         """
         kind = message["type"]
-        if kind == "http.response.start" and not self.started:
-            self._head = self._compose(message["status"], message.get("headers", ()))
-            return
-        if kind != "http.response.body" or self.complete or (self._head is None and not self.started):
+        if kind == "http.response.start":
+            self.begin(message["status"], self._lines(message.get("headers", ())))
+        elif kind == "http.response.body":
+            await self.write(message.get("body", b""), message.get("more_body", False))
+        else:
             raise RuntimeError(f"unexpected {kind}")
-        body: bytes = message.get("body", b"")
-        more: bool = message.get("more_body", False)
+
+    def begin(self, status: int, head: bytes) -> None:
+        """Set status and headers: `head` holds whole ``name: value`` lines, checked, and none about framing."""
+        if self.started:
+            raise RuntimeError("unexpected http.response.start")
+        self._head = status_line(status) + head
+        if status in _BODILESS:
+            self._silent = True
+
+    async def write(self, body: bytes, more: bool = False) -> None:
+        """The next piece of the body; the last one unless there is `more`. Waits as `send` does."""
+        if self.complete or (self._head is None and not self.started):
+            raise RuntimeError("unexpected http.response.body")
         connection = self._connection
         if connection.write_paused is not None:
             await connection.write_paused.wait()
@@ -177,19 +200,17 @@ class Exchange:
                 self._left.set_result(None)
             connection.exchange_complete(self)
 
-    def _compose(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """The head up to its last header; `_first` adds what depends on the body."""
-        lines = [status_line(status)]
+    def _lines(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """ASGI's headers as `begin` wants them; what they say of framing is noted."""
+        lines: list[bytes] = []
         self._remaining = -1
         for name, value in headers:
-            if name in _FRAMING and not self._frames_with(name, value):
-                continue
-            lines += (name, b": ", value, b"\r\n")
+            if name not in _FRAMING or self._frames_with(name, value):
+                lines += (name, b": ", value, b"\r\n")
         head = b"".join(lines)
-        ends = len(lines) // 4 + 1  # each header is four pieces, and there is the status line
+        ends = len(lines) // 4  # each header is four pieces
         if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
             raise RuntimeError("a response header holds a line break or a NUL")
-        self._silent = status in _BODILESS or self.scope["method"] == "HEAD"
         return head
 
     def _frames_with(self, name: bytes, value: bytes) -> bool:
@@ -202,35 +223,37 @@ class Exchange:
         return False
 
     def _first(self, body: bytes, more: bool) -> bytes:
-        """The head and the first piece of the body."""
+        """The head, with what depends on the body, and the first piece of the body."""
         head, self._head = self._head or b"", None
-        framing = b""
-        if self._remaining < 0 and not self._silent:
-            if not more:
-                self._remaining = len(body)
-                framing = b"content-length: %d\r\n" % len(body)
-            elif self.scope["http_version"] == "1.0":
-                self.keep_alive = False
-            else:
-                self._chunked = True
-                framing = b"transfer-encoding: chunked\r\n"
+        framing = closing = b""
+        if self._silent:
+            body = b""
+        elif self._remaining >= 0:
+            body = self._next(body, more)
+        elif not more:
+            framing = b"content-length: %d\r\n" % len(body)
+        elif self.http10:
+            self.keep_alive = False
+        else:
+            self._chunked = True
+            framing = b"transfer-encoding: chunked\r\n"
+            body = self._next(body, more)
         state = self._connection.state
         if state.draining:
             self.keep_alive = False
-        if self.keep_alive:
-            # 1.0 clients close unless told otherwise
-            closing = b"connection: keep-alive\r\n" if self.scope["http_version"] == "1.0" else b""
-        else:
+        if not self.keep_alive:
             closing = b"connection: close\r\n"
-        return b"".join((head, framing, closing, state.date(), b"\r\n", self._next(body, more)))
+        elif self.http10:  # such clients close unless told otherwise
+            closing = b"connection: keep-alive\r\n"
+        return b"".join((head, framing, closing, state.date(), b"\r\n", body))
 
     def _next(self, body: bytes, more: bool) -> bytes:
         """A piece of the body, framed."""
-        if self._silent:
-            return b""
         if self._chunked:
             chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             return chunk if more else chunk + b"0\r\n\r\n"
+        if self._silent:
+            return b""
         if self._remaining >= 0:
             self._remaining -= len(body)
             if self._remaining < 0 or (self._remaining and not more):

@@ -33,6 +33,8 @@ Take = Callable[[Scope, bytes, bool, int], None]
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
+_HASH, _PERCENT = b"#%"  # a byte, not bytes: looking for bytes with `in` raises and drops an exception first
+
 _READ_HERE = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 
 
@@ -263,10 +265,10 @@ def _unparsable(error: Exception, start: bytes) -> RungError:
 
 def _split_target(target: bytes) -> tuple[str, bytes, bytes]:
     """-> (path, path as sent, query). Raises InvalidRequestError for what is no path of this server."""
-    if target[:1] != b"/" or b"#" in target:
+    if target[:1] != b"/" or _HASH in target:
         raise _bad("the request target must be a path, such as /v1/chat/completions; rung is no forward proxy")
     raw, _, query = target.partition(b"?")
-    if b"%" not in raw:
+    if _PERCENT not in raw:
         return raw.decode("ascii"), raw, query
     try:
         path = unquote_to_bytes(raw).decode()

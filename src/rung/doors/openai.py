@@ -15,16 +15,17 @@ import orjson
 
 from rung.call import Call
 from rung.completion import DONE
-from rung.doors.exchange import Send
 from rung.doors.reply import (
     JSON,
     NO_STORE,
     SSE,
-    RawHeaders,
-    climb_headers,
+    Reply,
+    climb_lines,
     end_note,
     error_frame,
-    error_headers,
+    error_lines,
+    head,
+    send_whole,
     usd,
     with_note,
 )
@@ -37,20 +38,13 @@ KEEP_ALIVE = b": keep-alive\n\n"
 log = logging.getLogger("rung")
 
 
-async def send_whole(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
-    """One response with its length."""
-    headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def chat(gateway: Gateway, call: Call, send: Send, *, heartbeat: float, state: Mapping[str, Any]) -> None:
+async def chat(gateway: Gateway, call: Call, reply: Reply, *, heartbeat: float, state: Mapping[str, Any]) -> None:
     """Answer one chat call. `heartbeat`: seconds of silence on a stream before a keep-alive comment.
 
     `state` is the server's; its ``draining`` says that a cancelled call still has somebody to talk to.
     """
     if call.stream:
-        await _Stream(gateway, call, send, heartbeat, state).run()
+        await _Stream(gateway, call, reply, heartbeat, state).run()
         return
     record = Climb(call)
     try:
@@ -59,23 +53,23 @@ async def chat(gateway: Gateway, call: Call, send: Send, *, heartbeat: float, st
         assert body is not None
     except RungError as error:
         await gateway.end(record, error)
-        await send_whole(send, error.status, error_headers(error, record), orjson.dumps(error.body()))
+        await send_whole(reply, error.status, error_lines(error, record), orjson.dumps(error.body()))
         return
     except BaseException as error:
         await gateway.end(record, error)
         raise
     await gateway.end(record, None)
-    headers = [JSON, *climb_headers(record), (b"x-rung-cost-usd", usd(record.cost()).encode())]
-    await send_whole(send, 200, headers, body)
+    lines = [JSON, f"x-rung-cost-usd: {usd(record.cost())}", *climb_lines(record)]
+    await send_whole(reply, 200, lines, body)
 
 
 class _Stream:
     """One streamed call: climb, then relay; keep-alives while nothing comes; an explicit end."""
 
-    def __init__(self, gateway: Gateway, call: Call, send: Send, heartbeat: float, state: Mapping[str, Any]) -> None:
+    def __init__(self, gateway: Gateway, call: Call, reply: Reply, heartbeat: float, state: Mapping[str, Any]) -> None:
         self._gateway = gateway
         self._record = Climb(call)
-        self._send = send
+        self._reply = reply
         self._heartbeat = heartbeat
         self._state = state
         self._started = False
@@ -91,15 +85,16 @@ class _Stream:
         try:
             await self._gateway.climb(record)
             if not self._started:
-                await self._start(climb_headers(record))
+                self._start(climb_lines(record))
             async for event in record.events():
                 data = event.data
                 if event.last:
                     # the bill is complete before the last chunk goes out
                     await self._gateway.end(record, None)
                     data = with_note(data, end_note(record)) + DONE
+                    self._closed = True
                 self._last = time.monotonic()
-                await self._body(data, more=not event.last)
+                await self._reply.write(data, not event.last)
             if not self._closed:
                 raise ServerFault("the answer ended without its last chunk")
         except RungError as fault:
@@ -119,13 +114,9 @@ class _Stream:
                 self._beat.cancel()
             await self._gateway.end(record, error)
 
-    async def _start(self, headers: RawHeaders) -> None:
+    def _start(self, lines: list[str]) -> None:
         self._started = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": [SSE, NO_STORE, *headers]})
-
-    async def _body(self, data: bytes, *, more: bool) -> None:
-        self._closed = not more
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        self._reply.begin(200, head([SSE, NO_STORE, *lines]))
 
     async def _fail(self, error: RungError) -> None:
         """Before the commit point an HTTP error; after it an error event, and no ``[DONE]``."""
@@ -133,10 +124,11 @@ class _Stream:
             return
         if not self._started:
             self._started = self._closed = True
-            headers = error_headers(error, self._record)
-            await send_whole(self._send, error.status, headers, orjson.dumps(error.body()))
+            lines = error_lines(error, self._record)
+            await send_whole(self._reply, error.status, lines, orjson.dumps(error.body()))
             return
-        await self._body(error_frame(error), more=False)
+        self._closed = True
+        await self._reply.write(error_frame(error))
 
     def _tick(self) -> None:
         """Re-armed lazily: one timer a stream, looked at only when it could matter."""
@@ -153,6 +145,6 @@ class _Stream:
     async def _comment(self) -> None:
         if not self._started:
             # who answers is not known yet; the last chunk will say
-            await self._start([(b"x-rung", b"pending"), (b"x-rung-request-id", self._record.call.request_id.encode())])
+            self._start(["x-rung: pending", f"x-rung-request-id: {self._record.call.request_id}"])
         if not self._closed:
-            await self._body(KEEP_ALIVE, more=True)
+            await self._reply.write(KEEP_ALIVE, True)

@@ -88,7 +88,7 @@ class EdgeProtocol(asyncio.Protocol):
         self._queue.clear()
         self._unread.clear()
         self._intake.close()
-        self.state.forget(self)
+        self.state.forget_connection(self)
 
     def eof_received(self) -> bool:
         """The client will send no more: it has left, or has only closed its half. True keeps the rest open.
@@ -113,7 +113,7 @@ class EdgeProtocol(asyncio.Protocol):
         return True
 
     def _probe(self, exchange: Exchange) -> None:
-        if exchange.scope["http_version"] == "1.0":
+        if exchange.http10:
             if self._probe_pause > FIRST_PROBE:
                 self.transport.abort()
                 return

@@ -121,7 +121,7 @@ def chat_call(headers: Headers, raw: bytes, tenant: str, *, private: bool, door:
         call.include_usage = options.get("include_usage") or False
     if "rung" in body or "metadata" in body:
         _apply_all(call, _from_body(body))
-    if b"x-rung-" in b"\n".join(headers):  # cheaper than looking at each
+    if b"\n".join(headers).find(b"x-rung-") >= 0:  # cheaper than looking at each
         told = {
             name[7:].decode("latin-1"): value.decode("latin-1")
             for name, value in headers.items()

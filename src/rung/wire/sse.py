@@ -17,6 +17,7 @@ DONE = b"data: [DONE]\n\n"
 """the terminator of OpenAI's streams"""
 
 _MAX_PENDING = 8 * 1024 * 1024
+_LF, _CR = b"\n\r"  # a byte, not bytes: looking for bytes with `in` raises and drops an exception first
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -58,7 +59,7 @@ class Splitter:
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes. Raises BadAnswerFault over 8 MiB without a frame end."""
         buffer = self.pending + data if self.pending else data
-        if not self._seen_cr and b"\r" in data:
+        if not self._seen_cr and _CR in data:
             self._seen_cr = True
         known = max(len(self.pending) - 2, 0)
         if self._seen_cr or buffer[:1] == b"\n" or buffer.find(b"\n\n\n", known) >= 0:
@@ -79,7 +80,7 @@ class Splitter:
         self._line = 0
         frames = []
         for piece in pieces:
-            if piece[:6] == b"data: " and b"\n" not in piece:
+            if piece[:6] == b"data: " and _LF not in piece:
                 frames.append(Frame(piece + b"\n\n", piece[6:], b""))
             else:
                 frames.append(self._parse(piece + b"\n\n"))

@@ -1,0 +1,51 @@
+"""How a door answers: through our own server's exchange, and in messages through any other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rung.doors.reply import AsgiReply, head, reply_to, send_whole
+
+
+class Messages(list[dict[str, Any]]):
+    async def send(self, message: dict[str, Any]) -> None:
+        self.append(message)
+
+
+async def test_a_whole_answer_in_messages() -> None:
+    sent = Messages()
+    await send_whole(reply_to({}, sent.send), 404, ["content-type: application/json", "x-a: b: c"], b"{}")
+    start, body = sent
+    assert (start["type"], start["status"]) == ("http.response.start", 404)
+    assert start["headers"] == [(b"content-type", b"application/json"), (b"x-a", b"b: c"), (b"content-length", b"2")]
+    assert body == {"type": "http.response.body", "body": b"{}", "more_body": False}
+
+
+async def test_a_stream_in_messages_has_no_length() -> None:
+    sent = Messages()
+    reply = AsgiReply(sent.send)
+    reply.begin(200, head(["content-type: text/event-stream"]))
+    assert not sent  # what is begun can still become another answer
+    await reply.write(b"one", True)
+    await reply.write(b"two")
+    assert [message["type"] for message in sent] == ["http.response.start", *2 * ["http.response.body"]]
+    assert sent[0]["headers"] == [(b"content-type", b"text/event-stream")]
+    assert [(message["body"], message["more_body"]) for message in sent[1:]] == [(b"one", True), (b"two", False)]
+
+
+def test_our_own_server_is_written_to_directly() -> None:
+    ours = AsgiReply(Messages().send)
+    assert reply_to({"extensions": {"rung.reply": ours}}, Messages().send) is ours
+
+
+@pytest.mark.parametrize("bad", ["x-rung-task: a\r\nset-cookie: b", "x: a\nb", "x: a\rb", "x: a\0b"])
+def test_a_header_cannot_hold_another_line(bad: str) -> None:
+    with pytest.raises(RuntimeError, match="line break"):
+        head(["x-rung: cloud", bad])
+
+
+def test_a_block_of_headers() -> None:
+    assert head(["a: 1", "b: é"]) == "a: 1\r\nb: é\r\n".encode()
+    assert head([]) == b""
