@@ -275,6 +275,13 @@ async def test_blank_lines_before_a_whole_answer(asking):
         assert caught.value.code == "first_byte_timeout"
 
 
+async def test_noise_is_recognised_in_linear_time(asking):
+    noise = b": a\r\n\r\n" * 20 + b"event: x\r\n" * 2000 + b"!\n\n"
+    async with asking("openai", sse(chunk({"content": "a"}), noise, DONE)) as there:
+        with pytest.raises(BadAnswerFault, match="no event"):
+            await read(await there.ask(stream=True))
+
+
 # ---- failed_generation ----
 
 ADD = {
@@ -372,6 +379,7 @@ async def test_nothing_is_repaired_after_the_first_words(asking):
 async def test_a_good_stream_still_passes_as_it_is(asking):
     async with asking("openai", completion_stream("one"), stream_reply([])) as there:
         answer = await there.ask(stream=True, body={"max_tokens": 3})
+        assert not answer.evidence.simulated
         chunks, _ = await read(answer)
         assert text_of(chunks) == "one"
         assert there.upstream.received[0].json()["max_completion_tokens"] == 3

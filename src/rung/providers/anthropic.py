@@ -17,6 +17,7 @@ from rung.call import Call
 from rung.errors import CredentialFault, Fault
 from rung.providers.anthropic_request import write
 from rung.providers.chat_request import Asked, read, rejected
+from rung.providers.chat_wire import require_noise
 from rung.providers.chat_writer import ChatWriter
 from rung.providers.endpoint import Endpoint
 from rung.providers.memory import CallMemory
@@ -170,6 +171,7 @@ class _Reader(Reader):
 
     def frame(self, frame: Frame) -> bool:
         if frame.data is None:
+            require_noise(frame.raw, self.provider)
             return False
         told = self.decode(_event, frame.data)
         kind = told.type

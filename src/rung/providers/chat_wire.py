@@ -230,6 +230,25 @@ def read_usage(wire: WireUsage) -> Usage:
     return Usage(max(prompt - cached - written, 0), cached, written, completion - reasoning, reasoning)
 
 
+_NOISE = re.compile(rb"(?:(?::[^\r\n]*+|(?:event|id|retry)(?::[^\r\n]*+)?+)?+(?:\r\n?+|\n))*+")  # never goes back
+
+SIMULATED = (b"x-rung-simulated", b"true")
+"""the response header of `rung sim`"""
+
+
+def require_noise(raw: bytes, name: str) -> None:
+    """A frame without data may hold comments and fields nobody needs here. Raises BadAnswerFault for anything
+    else: it may have swallowed the beginning of a frame that had data."""
+    if not _NOISE.fullmatch(raw):
+        raise BadAnswerFault(f"{name}'s stream holds something that is no event", provider=name)
+
+
+def wants_json(body: dict[str, Any]) -> bool:
+    """Does a chat body ask for an answer in JSON?"""
+    wanted = body.get("response_format")
+    return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
+
+
 _SPENT = {
     "insufficient_quota",
     "credit_balance_exhausted",

@@ -15,6 +15,7 @@ import orjson
 from rung.answer import Evidence, Usage
 from rung.call import Call
 from rung.completion import wire_usage
+from rung.providers.chat_wire import wants_json
 from rung.wire.sse import frame
 
 
@@ -37,7 +38,8 @@ class ChatWriter:
 
     Attributes:
         model: the name told in the answer; may be set until the first piece.
-        visible: some choice holds text, a refusal or a tool call.
+        visible: some choice holds text or a tool call.
+        blank: and that is nothing but white space so far.
         thought: some choice holds reasoning.
         extra: members to add to the whole answer or to the last chunk.
     """
@@ -45,9 +47,11 @@ class ChatWriter:
     def __init__(self, call: Call, model: str, evidence: Evidence) -> None:
         self.model = model
         self.visible = False
+        self.blank = True
         self.thought = False
         self.extra: dict[str, Any] = {}
         self._call = call
+        self._json = wants_json(call.body)
         self._evidence = evidence
         self._created = int(time.time())
         self._choices: dict[int, _Choice] = {}
@@ -60,8 +64,9 @@ class ChatWriter:
         if not piece:
             return
         self.visible = True
+        self.blank = self.blank and piece.isspace()
         if self._call.stream:
-            self._delta(choice, {"content": piece})
+            self._delta(choice, {"content": piece}, content=not (self.blank and self._json))
         else:
             self._choice(choice).text.append(piece)
 
@@ -81,7 +86,7 @@ class ChatWriter:
 
         `extra`: members beside `function`.
         """
-        self.visible = True
+        self.visible, self.blank = True, False
         self._evidence.tool_calls = True
         made = self._choice(choice)
         index = len(made.calls)

@@ -38,7 +38,6 @@ class Endpoint:
     """it understands ``stream_options.include_usage``"""
     waits_in_blank_lines: bool = False
     """it fills the time before a whole answer with blank lines"""
-    simulated: bool = False
     on_headers: OnHeaders | None = None
 
 

@@ -16,6 +16,7 @@ from rung.answer import Evidence, Usage
 from rung.call import Call
 from rung.errors import CredentialFault, Fault
 from rung.providers.chat_request import Asked, read, rejected
+from rung.providers.chat_wire import require_noise
 from rung.providers.chat_writer import ChatWriter
 from rung.providers.endpoint import Endpoint
 from rung.providers.gemini_request import write
@@ -184,15 +185,17 @@ class _Reader(Reader):
         return True
 
     def rest(self, pending: bytes) -> None:
-        self._raw(pending)
+        if pending.strip():
+            self._raw(pending + b"\n")
         if self._blocked:
             self.bad(f"blocked the prompt ({self._blocked})", "content_filter")
-        self.ended = self.writer.finished and not pending.strip()
+        self.ended = self.writer.finished
 
     def _raw(self, text: bytes) -> None:
         """An error in the middle of a stream is bare JSON, without ``data:``."""
         if text.lstrip()[:1] in (b"{", b"[") and (error := error_of(text)):
             raise self._fault(error)
+        require_noise(text, self.provider)
 
     def _fault(self, error: dict[str, Any]) -> Fault:
         code = error.get("code")

@@ -19,7 +19,7 @@ from rung.answer import Answer, Event, Evidence, Usage
 from rung.call import Call
 from rung.errors import BadAnswerFault, Fault, TimeoutFault
 from rung.providers.chat_request import Asked
-from rung.providers.chat_wire import fault_from
+from rung.providers.chat_wire import SIMULATED, fault_from, wants_json
 from rung.providers.chat_writer import ChatWriter
 from rung.providers.endpoint import Endpoint
 from rung.providers.rows import ModelRules
@@ -123,7 +123,7 @@ class Native(ABC):
         asked = self.read_request(call, model)
         path, told = self.request(call, model, asked)
         deadlines = await self.before(call, model, asked, told, deadlines)
-        evidence = Evidence(simulated=end.simulated, stripped=tuple(dict.fromkeys(asked.stripped)))
+        evidence = Evidence(stripped=tuple(dict.fromkeys(asked.stripped)))
         answer = Answer("", f"{end.name}:{model}", evidence)
         reader = self.reader(call, ChatWriter(call, model, evidence), evidence)
         ask = self._client.send if call.stream else self._client.fetch
@@ -138,6 +138,7 @@ class Native(ABC):
         )
         if end.on_headers is not None:
             end.on_headers(model, response.headers)
+        evidence.simulated = SIMULATED in response.headers
         if response.status != 200:
             raise self.fault(response.status, response.headers, await response.read())
         if call.stream:
@@ -192,6 +193,8 @@ class Native(ABC):
                 reader.bad("used up all its tokens before it said anything; allow more max_tokens", "empty_answer")
             if evidence.finish_reason != "length" and "stop" not in call.body:
                 reader.bad("answered with no content at all", "empty_answer")
+        elif writer.blank and wants_json(call.body) and evidence.finish_reason == "stop":
+            reader.bad("answered with blanks instead of JSON", "empty_answer")
         evidence.usage = reader.usage
         if reader.usage is not None:
             evidence.cost = self.price(model, reader)

@@ -20,7 +20,16 @@ import orjson
 from rung.answer import Answer, Event, Evidence
 from rung.call import Call
 from rung.errors import BadAnswerFault, Fault, RejectedFault, ServerFault, TimeoutFault
-from rung.providers.chat_wire import Whole, fault_from, read_chunk, read_usage, read_whole
+from rung.providers.chat_wire import (
+    SIMULATED,
+    Whole,
+    fault_from,
+    read_chunk,
+    read_usage,
+    read_whole,
+    require_noise,
+    wants_json,
+)
 from rung.providers.chat_writer import ChatWriter
 from rung.providers.endpoint import Endpoint, Price
 from rung.providers.failed_generation import rescue
@@ -51,7 +60,7 @@ class OpenAICompatible:
         event stream afterwards.
         """
         end = self.endpoint
-        evidence = Evidence(simulated=end.simulated)
+        evidence = Evidence()
         body = self._request(call, model, evidence)
         answer = Answer("", f"{end.name}:{model}", evidence)
         if call.stream:
@@ -60,6 +69,7 @@ class OpenAICompatible:
             )
             if end.on_headers is not None:
                 end.on_headers(model, response.headers)
+            evidence.simulated = SIMULATED in response.headers
             if response.status != 200:
                 return await self._refused(call, answer, response)
             answer.events = self._events(call, model, response, answer, deadlines.idle)
@@ -72,6 +82,7 @@ class OpenAICompatible:
             )
         if end.on_headers is not None:
             end.on_headers(model, response.headers)
+        evidence.simulated = SIMULATED in response.headers
         if response.status != 200:
             return await self._refused(call, answer, response)
         answer.body = response.body
@@ -233,11 +244,6 @@ async def _once(data: bytes) -> AsyncIterator[Event]:
     yield Event(data, True, True)
 
 
-def _wants_json(body: dict[str, Any]) -> bool:
-    wanted = body.get("response_format")
-    return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
-
-
 def _no_answer(call: Call, evidence: Evidence, name: str, *, blank: bool) -> None:
     """Raise BadAnswerFault if nothing, or nothing but white space, is no answer to this call.
 
@@ -251,7 +257,7 @@ def _no_answer(call: Call, evidence: Evidence, name: str, *, blank: bool) -> Non
         return
     if not blank:
         raise BadAnswerFault(f"{name} answered with no content at all", provider=name, code="empty_answer")
-    if _wants_json(call.body):
+    if wants_json(call.body):
         raise BadAnswerFault(f"{name} answered with blanks instead of JSON", provider=name, code="empty_answer")
 
 
@@ -275,7 +281,7 @@ class _Relay:
     def __init__(self, name: str, call: Call, evidence: Evidence) -> None:
         self._name = name
         self._call = call
-        self._json = _wants_json(call.body)
+        self._json = wants_json(call.body)
         self._evidence = evidence
         self._held: list[bytes] = []
         self._something = False  # an answer, if perhaps a blank one
@@ -292,7 +298,8 @@ class _Relay:
         for frame in frames:
             payload = frame.data
             if payload is None:
-                continue  # a comment: the upstream's keep-alive; the door has its own
+                require_noise(frame.raw, self._name)  # the upstream's keep-alive; the door has its own
+                continue
             data = True
             if payload == b"[DONE]":
                 self.done = True
