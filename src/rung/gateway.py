@@ -271,6 +271,9 @@ class Gateway:
         Raises a RungError: an unknown model, a privacy conflict, a deadline, or a ladder exhausted.
         """
         call = record.call
+        privacy = self.settings.privacy
+        if privacy.all_private or call.tenant in privacy.tenants:
+            call.private = True
         rungs = self._plan(call)
         try:
             await climb(call, rungs, record, self._budget, self._hedger)

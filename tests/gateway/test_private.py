@@ -27,7 +27,7 @@ from rung.ladder.budget import RetryBudget
 from rung.ladder.climb import Climb, climb
 from rung.ladder.policy import NAMES, Lineup, plan
 from rung.ladder.privacy import check_nothing_remote
-from rung.testing import ScriptedRung, make_call
+from rung.testing import ScriptedRung, completion_reply, make_call
 from rung.wire.client import Client, Deadlines, Origin
 
 STEPS = st.sampled_from(
@@ -187,3 +187,11 @@ def test_in_an_empty_network_namespace_a_private_call_connects_to_loopback_only(
     gone = [line for line in named if not re.search(r'AF_UNIX|inet_addr\("127\.|"::1"|AF_NETLINK|AF_UNSPEC', line)]
     assert gone == []
     assert not [line for line in trace.read_text().splitlines() if "htons(53)" in line]
+
+
+@pytest.mark.parametrize("privacy", ["all_private = true", 'tenants = ["t1"]'])
+async def test_configuration_makes_calls_private_through_every_door(serving, privacy):
+    async with serving(completion_reply("x"), toml=f"[privacy]\n{privacy}") as there:
+        with pytest.raises(PrivacyError):
+            await there.gateway.chat([{"role": "user", "content": "hi"}], model="mock:big", tenant="t1")
+        assert there.upstream.received == []
