@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from collections.abc import Coroutine
+from typing import Any
 
 from rung.errors import ConnectFault, PrivacyError
 from rung.wire.connection import Connection, Limits, StaleConnectionFault
@@ -81,7 +83,7 @@ class Client:
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def send(
+    def send(
         self,
         origin: Origin,
         method: str,
@@ -91,7 +93,7 @@ class Client:
         deadlines: Deadlines,
         *,
         private: bool = False,
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """Send a request; returns when the response head has arrived. The body must be read or closed.
 
         `target` is an absolute path with its query. `headers` is a block of ``name: value\\r\\n`` lines
@@ -102,9 +104,9 @@ class Client:
         or ``total_timeout``) or BadAnswerFault, here or while the body is read; ValueError for a method,
         target or header block that could not be sent as it stands (CR, LF, NUL, reserved names).
         """
-        return await self._exchange(origin, method, target, headers, body, deadlines, private, False)
+        return self._exchange(origin, method, target, headers, body, deadlines, private, False)
 
-    async def fetch(
+    def fetch(
         self,
         origin: Origin,
         method: str,
@@ -114,9 +116,9 @@ class Client:
         deadlines: Deadlines,
         *,
         private: bool = False,
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """Like `send`, but returns when the whole body has come, in `Response.body`."""
-        return await self._exchange(origin, method, target, headers, body, deadlines, private, True)
+        return self._exchange(origin, method, target, headers, body, deadlines, private, True)
 
     async def aclose(self) -> None:
         """Close every connection; requests under way fail with ConnectFault. Safe to call twice."""
@@ -141,7 +143,8 @@ class Client:
         private: bool,
         whole: bool,
     ) -> Response:
-        check_private(origin, private)
+        if private:
+            check_private(origin, private)
         pool = self._pools.get(origin) or self._pool(origin)
         head = pool.heads.get((method, target, headers)) or self._prepare(pool, method, target, headers)
         end = b"content-length: %d\r\n\r\n" % len(body) if body or method in _WITH_BODY else b"\r\n"

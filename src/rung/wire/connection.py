@@ -23,7 +23,8 @@ _HIGH_WATER = 262144
 _TIMER_SLACK = 0.001
 """seconds: uvloop's clock and timers count milliseconds"""
 
-_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-encoding"))
+_LENGTH, _TRANSFER = b"content-length", b"transfer-encoding"
+_FRAMING = frozenset((_LENGTH, _TRANSFER, b"content-encoding"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Connection(asyncio.Protocol):
         self._answered = self._done = self._extra = self._head_done = self._interim = False
         self._told = self._until_eof = self._reading_paused = False
         self._buffered = self._received = self._silent = 0
-        self._framing: list[tuple[bytes, bytes]] | None = None
+        self._framing: list[tuple[bytes, bytes]] = []
         self._decoder: Decoder | None = None
         self._outgoing: memoryview | None = None
 
@@ -135,10 +136,12 @@ class Connection(asyncio.Protocol):
             self._ended(None)
             return response
         now = self._loop.time()
-        self._due = min(now + deadlines.first_byte, total_at)
+        due = now + deadlines.first_byte
+        self._due = due = due if due < total_at else total_at
         # The timer is armed for the shortest phase and looks again when it fires, so that a series of
         # quick exchanges never touches it.
-        self._arm(min(self._due, now + deadlines.idle))
+        look_at = now + deadlines.idle
+        self._arm(due if due < look_at else look_at)
         if len(body) <= _SMALL_BODY:
             transport.write(head + body)
         else:
@@ -234,7 +237,8 @@ class Connection(asyncio.Protocol):
             return
         if not self._head_done:
             return
-        self._due = min(self._loop.time() + self._deadlines.idle, self._total_at)
+        due = self._loop.time() + self._deadlines.idle
+        self._due = due if due < self._total_at else self._total_at
         if not self._whole:
             if self._parts or not self._told:
                 self._told = True
@@ -311,12 +315,10 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_done:
             return  # trailers
-        name = name.lower()
-        self._headers.append((name, value))
-        if name in _FRAMING:
-            if self._framing is None:
-                self._framing = []
-            self._framing.append((name, value))
+        header = (name.lower(), value)
+        self._headers.append(header)
+        if header[0] in _FRAMING:
+            self._framing.append(header)
 
     def on_headers_complete(self) -> None:
         if self._done:
@@ -329,7 +331,7 @@ class Connection(asyncio.Protocol):
                 raise self._over_header_limit()
         if status < 200:
             self._interim = True
-            self._framing = None
+            self._framing.clear()
             self._headers.clear()
             return
         assert self._response is not None
@@ -341,22 +343,22 @@ class Connection(asyncio.Protocol):
 
     def _frame(self, status: int) -> None:
         """Check what the head says of the body. llhttp refuses most nonsense before; this is the rest."""
-        found = self._framing or ()
-        lengths = [value for name, value in found if name == b"content-length"]
-        codings = [value for name, value in found if name == b"transfer-encoding"]
-        encodings = [value for name, value in found if name == b"content-encoding"]
+        lengths: list[bytes] = []
+        codings: list[bytes] = []
+        encodings: list[bytes] = []
+        for name, value in self._framing:
+            (lengths if name == _LENGTH else codings if name == _TRANSFER else encodings).append(value)
         if len(lengths) > 1 or (lengths and codings):
             raise BadAnswerFault(f"{self._owner.label} sent conflicting lengths", code="bad_framing")
         if status in (204, 304) or self._head_only:
             return
         if lengths and int(lengths[0]) > self._owner.limits.body_bytes:
             raise self._over_body_limit()
-        chunked = bool(codings) and codings[-1].lower().endswith(b"chunked")
-        self._until_eof = not (lengths or chunked)
-        coding = b",".join(encodings).strip().lower().decode("latin-1")
+        self._until_eof = not (lengths or (codings and codings[-1].lower().endswith(b"chunked")))
+        coding = b",".join(encodings).strip().lower().decode("latin-1") if encodings else ""
         if coding and coding != "identity":
             self._decoder = Decoder(coding)
-            told = (b"content-encoding", b"content-length")
+            told = (b"content-encoding", _LENGTH)
             self._headers[:] = [header for header in self._headers if header[0] not in told]
 
     def on_body(self, data: bytes) -> None:
@@ -392,8 +394,7 @@ class Connection(asyncio.Protocol):
         return BadAnswerFault(f"bad answer from {self._owner.label}: {cause or error}")
 
     def _over_header_limit(self) -> BadAnswerFault:
-        limit = self._owner.limits.header_bytes
-        return BadAnswerFault(f"{self._owner.label} sent more than {limit} bytes of headers")
+        return BadAnswerFault(f"{self._owner.label} sent more than {self._owner.limits.header_bytes} bytes of headers")
 
     def _over_body_limit(self) -> BadAnswerFault:
         return BadAnswerFault(f"{self._owner.label} sent a body of more than {self._owner.limits.body_bytes} bytes")

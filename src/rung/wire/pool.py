@@ -153,9 +153,10 @@ class Pool:
         waiter = self._next_waiter()
         if waiter is not None:
             waiter.set_result(connection)
-        elif len(self._idle) < self._max_idle and connection.usable:
+        elif len(self._idle) < self._max_idle:
+            if not self._idle:  # else the sweeper is on its way already
+                self._on_idle()
             self._idle.append(connection)
-            self._on_idle()
         else:
             connection.drop()
 

@@ -139,8 +139,12 @@ class Blocks(AsyncIterator[bytes]):
             if response.fault is not None:
                 raise response.fault
             assert response._source is not None  # neither ended nor failed, so still attached
-            response._waiter = response._source.new_waiter()
-            await response.news()
+            response._waiter = waiter = response._source.new_waiter()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                response.close()
+                raise
 
     async def aclose(self) -> None:
         """Same as `Response.close`."""
