@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from rung.cli.bench_hedging import command as hedging
 from rung.cli.bench_tools import command as tools
 
 
@@ -12,4 +13,5 @@ def command() -> None:
     """Replay your own data: how right, how fast. Each takes --data FILE and --json."""
 
 
+command.add_command(hedging, "hedging")
 command.add_command(tools, "tools")

@@ -34,10 +34,10 @@ _FADE = 1000
 _MODELS = 512
 """models whose times are remembered"""
 
-_RECENT = 1 / 32
+_RECENT = 1 / 64
 """weight of the newest call in the share of late ones"""
 
-_SHARED = 4.0
+_SHARED = 2.5
 """times the usual share of late calls from which slowness counts as shared"""
 
 _WIN = 1 / 8
@@ -215,16 +215,17 @@ class _Race:
             self._latency.add(self._loop.time() - started)
         second = self._second
         if second is not None:
+            first = opened
             # the interruption, if there was one, was ours: take it back
-            ours = self._overtaken and task.uncancel() <= interruptions and isinstance(error, asyncio.CancelledError)
-            self._latency.hedged(won=ours)
-            if ours:
+            if self._overtaken and task.uncancel() <= interruptions and isinstance(error, asyncio.CancelledError):
                 opened, error = second.result(), None
-                self._hedger.wins += 1
             elif opened is None and (error is None or isinstance(error, Fault)):
                 opened, error = await self._wait_for(second, error)
             else:
                 await _drop(second, opened)
+            won = opened is not None and opened is not first
+            self._latency.hedged(won)
+            self._hedger.wins += won
             self._tell(mine, opened)
         if error is not None:
             raise error
