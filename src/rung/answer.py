@@ -26,16 +26,25 @@ class Usage(msgspec.Struct, gc=False):
     cache_read_tokens: int = 0
     """read from the provider's prompt cache"""
     cache_write_tokens: int = 0
-    """written to the provider's prompt cache, where that is charged"""
+    """written to the provider's prompt cache for its ordinary time, where that is charged"""
     output_tokens: int = 0
     """visible output, tool calls included"""
     reasoning_tokens: int = 0
     """thinking, billed as output everywhere we know"""
+    cache_write_long_tokens: int = 0
+    """written for its longer time (Anthropic: 1 h, OpenAI: 12 h), which costs more"""
+    service_tier: str = ""
+    """the tier that answered, in the provider's lower-case word (``flex``); empty where it did not say"""
 
     @property
     def prompt_tokens(self) -> int:
         """All input, in OpenAI's sense (cached and written included)."""
-        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+        return self.input_tokens + self.cache_read_tokens + self.written_tokens
+
+    @property
+    def written_tokens(self) -> int:
+        """All that was written to the provider's prompt cache."""
+        return self.cache_write_tokens + self.cache_write_long_tokens
 
     @property
     def completion_tokens(self) -> int:
@@ -43,12 +52,15 @@ class Usage(msgspec.Struct, gc=False):
         return self.output_tokens + self.reasoning_tokens
 
     def __add__(self, other: Usage) -> Usage:
+        """The sum of the tokens; the tier is kept only if both have the same."""
         return Usage(
             self.input_tokens + other.input_tokens,
             self.cache_read_tokens + other.cache_read_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
             self.output_tokens + other.output_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_write_long_tokens + other.cache_write_long_tokens,
+            self.service_tier if self.service_tier == other.service_tier else "",
         )
 
 

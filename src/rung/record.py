@@ -58,7 +58,7 @@ def row(record: Climb, *, with_text: bool = False) -> ClimbRow:
     if usage is not None:
         made.input_tokens = usage.input_tokens
         made.cache_read_tokens = usage.cache_read_tokens
-        made.cache_write_tokens = usage.cache_write_tokens
+        made.cache_write_tokens = usage.written_tokens
         made.output_tokens = usage.output_tokens
         made.reasoning_tokens = usage.reasoning_tokens
     if with_text and not call.private:

@@ -1,21 +1,24 @@
 """What an answer costs, in whole pico-dollars (10^-12 USD), as data with a date: `data/prices.json`.
 
 One US dollar per 1,000,000 tokens is 1,000,000 pico-dollars per token, so every published price is a whole
-number per token and a cost is an exact integer: no rounding anywhere. A price is a function of the model,
-the time (announced changes, peak hours) and the size of the prompt (tiers); the rules it follows stand in
-the file's own `_meta.rules`. A model nobody priced costs None, never 0.
+number per token and an answer's cost is an exact integer. Only storage is rounded (`storage_cost`). A price
+is a function of the model, the time (announced changes, peak hours), the size of the prompt (tiers) and the
+service tier; the rules it follows stand in the file's own `_meta.rules`. A model or a service tier nobody
+priced costs None, never 0.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,12 @@ STALE_DAYS = 45
 PICO_PER_TOKEN = 1_000_000
 """pico-dollars per token for one dollar per 1,000,000 tokens"""
 
+STANDARD = ("", "standard", "default", "auto", "on_demand", "standard_only")
+"""what providers call the service tier whose price the row tells"""
+
+_BASE = ("input", "output", "cached_input", "cache_write", "cache_write_1h", "cache_write_12h")
 _DAY = 86_400
+_HOUR = 3600
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _RESOLVED = 1024
 """names remembered after a look-up: clients choose names, so the memory of them is bounded"""
@@ -43,6 +51,7 @@ class Rates:
     cache_read: int
     cache_write: int
     output: int
+    cache_write_long: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +74,9 @@ class Window:
 
 
 class Price:
-    """The price of one model: every combination of era, window and tier worked out once."""
+    """The price of one model: every combination of service tier, era, window and tier worked out once."""
 
-    __slots__ = ("_eras", "_only", "_tables", "_tiers", "_windows", "fields")
+    __slots__ = ("_eras", "_only", "_services", "_storage", "_tables", "_tiers", "_windows", "fields")
 
     fields: Mapping[str, Any]
     """the row as written"""
@@ -81,50 +90,89 @@ class Price:
         self._eras = tuple(start for start, _ in eras[1:])
         self._tiers = tuple(int(tier["above"]) for tier in tiers)
         factors = [Decimal(1), *(window.factor for window in self._windows)]
-        # Indexed by era, then window (0: none), then tier (0: none).
-        self._tables = tuple(
-            tuple(tuple(_rates(base, factor, tier) for tier in [{}, *tiers]) for factor in factors) for _, base in eras
-        )
+        services = {"": {}, **fields.get("service_tiers", {})}
+        # By service tier, then era, window (0: none), tier (0: none).
+        self._tables = {
+            name: tuple(
+                tuple(tuple(_rates(base, factor, tier, service) for tier in [{}, *tiers]) for factor in factors)
+                for _, base in eras
+            )
+            for name, service in services.items()
+        }
+        self._services = tuple(self._tables)
+        for name in STANDARD:
+            self._tables.setdefault(name, self._tables[""])
+        stored = fields.get("cache_storage_per_hour")
+        self._storage = None if stored is None else _pico(stored, Decimal(1))
         fixed = not (self._eras or self._windows or self._tiers)
-        self._only = self._tables[0][0][0] if fixed else None
+        self._only = self._tables[""][0][0][0] if fixed else None
 
-    def rates(self, at: datetime, prompt_tokens: int = 0) -> Rates:
-        """What holds at a moment (with a time zone) for a prompt of that many tokens, cached ones included."""
+    def rates(self, at: datetime, prompt_tokens: int = 0, service_tier: str = "") -> Rates:
+        """What holds at a moment (with a time zone) for a prompt of that many tokens, cached ones included.
+
+        Raises LookupError for a service tier without a price.
+        """
         if at.tzinfo is None:
             raise ValueError("a price needs a time with a time zone")
-        if self._only is not None:
+        if self._only is not None and not service_tier:
             return self._only
         seconds = int(at.timestamp())
         era = bisect_right(self._eras, seconds) if self._eras else 0
-        held = 0
+        # A tier begins above its number, not at it.
+        tier = bisect_right(self._tiers, prompt_tokens - 1) if self._tiers else 0
+        return self._tables[service_tier][era][self._window(seconds)][tier]
+
+    def _window(self, seconds: int) -> int:
+        """Which window holds, counted from 1; 0: none."""
         if self._windows:
             day, second = divmod(seconds, _DAY)
             for number, window in enumerate(self._windows, 1):
                 if window.holds(day, second // 60):
-                    held = number
-                    break
-        # A tier begins above its number, not at it.
-        tier = bisect_right(self._tiers, prompt_tokens - 1) if self._tiers else 0
-        return self._tables[era][held][tier]
+                    return number
+        return 0
 
-    def cost(self, usage: Usage, at: datetime) -> int:
-        """Exact cost in pico-dollars of an answer that began at `at`."""
-        rates = self.rates(at, usage.prompt_tokens)
+    def cost(self, usage: Usage, at: datetime) -> int | None:
+        """Exact cost in pico-dollars of an answer that began at `at`; None for a service tier without a price."""
+        if usage.service_tier not in self._tables:
+            return None
+        rates = self.rates(at, usage.prompt_tokens, usage.service_tier)
         return (
             usage.input_tokens * rates.input
             + usage.cache_read_tokens * rates.cache_read
             + usage.cache_write_tokens * rates.cache_write
+            + usage.cache_write_long_tokens * rates.cache_write_long
             + (usage.output_tokens + usage.reasoning_tokens) * rates.output
         )
 
+    def storage_cost(self, tokens: int, seconds: float) -> int | None:
+        """Pico-dollars of keeping an explicit cache object, rounded up to a whole one; None if unknown."""
+        if self._storage is None:
+            return None
+        return ceil(Fraction(seconds) * tokens * self._storage / _HOUR)
+
+    def states(self, at: datetime) -> Iterator[tuple[str, Rates]]:
+        """Every state of the price in the era of `at`, named for people, the base price first (``standard``)."""
+        era = bisect_right(self._eras, int(at.timestamp()))
+        windows = ["", *(f"{told['utc']} UTC {told.get('days', '')}".strip() for told in self._told("time_windows"))]
+        tiers = ["", *(f"above {above} tokens" for above in self._tiers)]
+        for service in self._services:
+            for held, window in enumerate(windows):
+                for tier, size in enumerate(tiers):
+                    named = ", ".join(part for part in (service, window, size) if part)
+                    yield named or "standard", self._tables[service][era][held][tier]
+
+    def _told(self, name: str) -> Any:
+        return self.fields.get(name, ())
+
     def changes(self) -> list[str]:
         """When the price is another one, for people."""
-        told = [f"from {era['date']} {era['input']}/{era['output']}" for era in self.fields.get("effective_from", ())]
+        told = [f"from {era['date']} {era['input']}/{era['output']}" for era in self._told("effective_from")]
         told += [
             f"x{window['x']} {window['utc']} UTC {window.get('days', '')}".rstrip()
-            for window in self.fields.get("time_windows", ())
+            for window in self._told("time_windows")
         ]
-        told += [f"x{tier['input_x']} above {tier['above']} tokens" for tier in self.fields.get("tiers", ())]
+        told += [f"x{tier['input_x']} above {tier['above']} tokens" for tier in self._told("tiers")]
+        told += [f"{name} x{service['x']}" for name, service in self.fields.get("service_tiers", {}).items()]
         return told + ([f"retires {self.fields['retires']}"] if "retires" in self.fields else [])
 
 
@@ -171,9 +219,15 @@ class PriceBook:
         return self._resolve(model_id) is not None
 
     def cost(self, model_id: str, usage: Usage, at: datetime) -> int | None:
-        """Pico-dollars, None if the model's price is unknown."""
+        """Pico-dollars, None if the price of the model or of its service tier is unknown."""
         price = self.price(model_id)
         return None if price is None else price.cost(usage, at)
+
+    def storage_cost(self, model_id: str, tokens: int, seconds: float) -> int | None:
+        """Pico-dollars of keeping `tokens` in an explicit cache object (Gemini's ``cachedContents``) for `seconds`,
+        rounded up to a whole pico-dollar; None if the price is unknown."""
+        price = self.price(model_id)
+        return None if price is None else price.storage_cost(tokens, seconds)
 
     def context(self, model_id: str) -> int | None:
         """Tokens of prompt and answer together the model can hold, None if unknown."""
@@ -210,7 +264,7 @@ def _price(name: str, fields: Mapping[str, Any], holidays: Mapping[str, frozense
 
 def _eras(fields: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:
     """(first second, base prices) in order of time; the first has always held. A change keeps what it leaves out."""
-    base = {key: fields.get(key) for key in ("input", "output", "cached_input", "cache_write")}
+    base = {key: fields.get(key) for key in _BASE}
     eras = [(0, base)]
     for change in sorted(fields.get("effective_from", ()), key=lambda change: str(change["date"])):
         start = datetime.combine(date.fromisoformat(change["date"]), time(), UTC)
@@ -218,17 +272,25 @@ def _eras(fields: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:
     return eras
 
 
-def _rates(base: Mapping[str, Any], factor: Decimal, tier: Mapping[str, Any]) -> Rates:
-    plain = base["input"]
+def _rates(base: Mapping[str, Any], factor: Decimal, tier: Mapping[str, Any], service: Mapping[str, Any]) -> Rates:
+    plain, read, write = base["input"], base["cached_input"], base["cache_write"]
+    long = base["cache_write_12h"] if base["cache_write_1h"] is None else base["cache_write_1h"]
     # Where no rate is published, cached tokens cost the ordinary input rate, and so do writes.
-    read = plain if base["cached_input"] is None else base["cached_input"]
-    write = plain if base["cache_write"] is None else base["cache_write"]
-    more = {key: _decimal(tier.get(key, 1)) * factor for key in ("input_x", "cached_x", "output_x")}
+    write = plain if write is None else write
+    more = {
+        key: _decimal(tier.get(key, 1)) * _decimal(service.get(key, service.get("x", 1))) * factor
+        for key in ("input_x", "cached_x", "output_x")
+    }
+    if read is None:
+        read, more["cached_x"] = plain, more["input_x"]
+    elif "cached_input" in service:
+        read, more["cached_x"] = service["cached_input"], _decimal(tier.get("cached_x", 1)) * factor
     return Rates(
         input=_pico(plain, more["input_x"]),
-        cache_read=_pico(read, more["input_x"] if base["cached_input"] is None else more["cached_x"]),
+        cache_read=_pico(read, more["cached_x"]),
         cache_write=_pico(write, more["input_x"]),
         output=_pico(base["output"], more["output_x"]),
+        cache_write_long=_pico(write if long is None else long, more["input_x"]),
     )
 
 
