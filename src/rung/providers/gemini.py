@@ -14,7 +14,7 @@ import orjson
 
 from rung.answer import Evidence, Usage
 from rung.call import Call
-from rung.errors import CredentialFault, Fault
+from rung.errors import CredentialFault, Fault, MissingModelFault
 from rung.providers.chat_request import Asked, read, rejected
 from rung.providers.chat_wire import require_noise
 from rung.providers.chat_writer import ChatWriter
@@ -22,7 +22,7 @@ from rung.providers.endpoint import Endpoint
 from rung.providers.gemini_request import write
 from rung.providers.memory import CallMemory
 from rung.providers.native import Headers, Native, Reader
-from rung.wire.client import Client
+from rung.wire.client import Client, Deadlines
 from rung.wire.sse import Frame
 
 _FINISH = {"STOP": "stop", "MAX_TOKENS": "length", "CONTINUATION": "length"}
@@ -32,6 +32,9 @@ _FILTERED = frozenset(
         *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION"),
     )
 )
+CACHE_GONE = "cached_content_gone"
+"""code of the fault where a request names a cache object that is not there (any more)"""
+
 _OWN = ("google", "include_reasoning")
 
 
@@ -108,7 +111,7 @@ class Gemini(Native):
             self.rules.of(model),
             _google(call.body),
             name,
-            lambda call_id: self._signatures.get(call.tenant, call_id),
+            lambda call_id: self.remembered(call.tenant, call_id),
         )
         method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
         return f"/{self._version}/models/{model}:{method}", body
@@ -120,6 +123,20 @@ class Gemini(Native):
         """Keep the signature of a tool call for a client that will not send it back."""
         self._signatures.put(call.tenant, call_id, signature)
 
+    def remembered(self, tenant: str, call_id: str) -> str | None:
+        """The signature of a tool call of this tenant, if it was kept."""
+        signature = self._signatures.get(tenant, call_id)
+        return signature if isinstance(signature, str) else None
+
+    async def manage(self, method: str, path: str, body: bytes, deadlines: Deadlines, *, private: bool) -> bytes:
+        """One request about what the account holds; -> the answer's body. Raises Fault, PrivacyError."""
+        end = self.endpoint
+        target = f"{end.base_path}/{self._version}{path}"
+        response = await self._client.fetch(end.origin, method, target, end.headers, body, deadlines, private=private)
+        if response.status != 200:
+            raise self.fault(response.status, response.headers, response.body)
+        return response.body
+
     def fault(self, status: int, headers: Headers, body: bytes) -> Fault:
         """google.rpc errors: the reason and the delay are in the details."""
         fault = super().fault(status, headers, body)
@@ -127,6 +144,9 @@ class Gemini(Native):
         name = self.endpoint.name
         details = [one for one in error.get("details") or () if isinstance(one, dict)]
         reasons = {one.get("reason") for one in details}
+        if status == 403 and "CachedContent" in str(error.get("message")):
+            # told so for an object that has expired, too: no fault of the key
+            return MissingModelFault(f"{name} does not hold that cached content", provider=name, code=CACHE_GONE)
         if "API_KEY_INVALID" in reasons:
             return CredentialFault(f"{name} refused its key; check it", provider=name)
         if status == 400 and error.get("status") == "FAILED_PRECONDITION":

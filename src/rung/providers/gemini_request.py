@@ -47,30 +47,35 @@ def write(
 
     Adds to `asked.stripped` what cannot be said. Raises RejectedFault.
     """
-    contents = _contents(asked, rule, provider, remembered)
-    system = [{"text": part.text} for part in asked.system]
-    if not contents:  # instructions alone are no conversation here
-        contents, system = [{"role": "user", "parts": system}], []
-    body: dict[str, Any] = {"contents": contents}
-    cached = google.get("cached_content")
-    if cached:
-        body["cachedContent"] = cached  # it holds the system text and the tools; saying them again is refused
-    else:
-        if system:
-            body["systemInstruction"] = {"parts": system}
-        if asked.functions:
-            body["tools"] = [{"functionDeclarations": [_declared(function) for function in asked.functions]}]
-        if asked.functions and asked.choice is not None:
-            config: dict[str, Any] = {"mode": _MODES[asked.choice.mode]}
-            if asked.choice.names:
-                config |= {"mode": "ANY", "allowedFunctionNames": asked.choice.names}
-            body["toolConfig"] = {"functionCallingConfig": config}
+    body = prefix(asked, rule, provider, remembered)
+    if "contents" not in body:  # instructions alone are no conversation here
+        body["contents"] = [{"role": "user", **body.pop("systemInstruction", {"parts": []})}]
+    if cached := google.get("cached_content"):
+        # it holds the system text and the tools; saying them again is refused
+        body = {"contents": body["contents"], "cachedContent": cached}
     if asked.parallel is False:
         asked.stripped.append("parallel_tool_calls")
     if settings := google.get("safety_settings"):
         body["safetySettings"] = settings
     if generation := _generation(asked, rule, google):
         body["generationConfig"] = generation
+    return body
+
+
+def prefix(asked: Asked, rule: ModelRule, provider: str, remembered: Remembered) -> dict[str, Any]:
+    """What can be cached of a request: turns, system text, tools and which of them may be called."""
+    body: dict[str, Any] = {}
+    if contents := _contents(asked, rule, provider, remembered):
+        body["contents"] = contents
+    if asked.system:
+        body["systemInstruction"] = {"parts": [{"text": part.text} for part in asked.system]}
+    if asked.functions:
+        body["tools"] = [{"functionDeclarations": [_declared(function) for function in asked.functions]}]
+        if asked.choice is not None:
+            config: dict[str, Any] = {"mode": _MODES[asked.choice.mode]}
+            if asked.choice.names:
+                config |= {"mode": "ANY", "allowedFunctionNames": asked.choice.names}
+            body["toolConfig"] = {"functionCallingConfig": config}
     return body
 
 
