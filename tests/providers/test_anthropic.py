@@ -73,6 +73,15 @@ async def test_a_whole_answer(asking):
         }
 
 
+async def test_long_writes_and_tiers_have_prices_of_their_own(asking):
+    written = {"cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 3}}
+    tiers = [{"service_tier": "priority"}, {"service_tier": "standard"}, {"service_tier": "standard", "speed": "fast"}]
+    answers = [reply(message({"type": "text", "text": "a"}, usage={**COUNTS, **written, **tier})) for tier in tiers]
+    async with asking("anthropic", *answers) as there:
+        for tier in ("priority", "", "fast"):
+            assert (await there.ask()).evidence.usage == Usage(10, 30, 2, 5, 4, 3, tier)
+
+
 async def test_a_login_token_is_shown_as_a_bearer(asking):
     async with asking("anthropic", reply(message({"type": "text", "text": "a"})), key="sk-ant-oat01-x") as there:
         await there.ask()

@@ -47,6 +47,13 @@ async def test_a_whole_answer(asking):
         }
 
 
+async def test_the_tier_that_answered_is_told(asking):
+    async with asking(
+        "gemini", reply(said({"text": "a"}, finish="STOP", usage={**USAGE, "serviceTier": "FLEX"}))
+    ) as there:
+        assert (await there.ask()).evidence.usage == Usage(12, 8, 0, 5, 3, 0, "flex")
+
+
 async def test_a_stream_ends_with_the_body_and_a_finish_reason(asking):
     frames = crlf(said({"text": "Hel"}), said({"text": "lo"}), said(finish="STOP", usage=USAGE))
     async with asking("gemini", frames) as there:

@@ -136,6 +136,19 @@ async def test_deepseeks_cache_hits_are_counted_once(asking):
         assert (await there.ask()).evidence.usage == Usage(4, 6, 0, 4, 0)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_tier_that_answered_and_long_writes_are_told(asking, stream):
+    details = {"cache_write_tokens": 5, "cache_write_tokens_details": {"ttl_30m_tokens": 3, "ttl_12h_tokens": 2}}
+    usage = {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": details}
+    frames = sse(chunk({"content": "a"}, "stop"), {"choices": [], "usage": usage, "service_tier": "flex"}, DONE)
+    whole_ = reply(whole({"content": "a"}, usage=usage, service_tier="flex"))
+    async with asking("openai", frames if stream else whole_) as there:
+        answer = await there.ask(stream=stream)
+        if stream:
+            await read(answer)
+        assert answer.evidence.usage == Usage(4, 0, 3, 1, 0, 2, "flex")
+
+
 async def test_of_several_choices_the_cut_one_is_told(asking):
     last = chunk(finish="stop")
     last["choices"][0]["index"] = 1

@@ -17,7 +17,7 @@ from rung.call import Call
 from rung.errors import CredentialFault, Fault
 from rung.providers.anthropic_request import write
 from rung.providers.chat_request import Asked, read, rejected
-from rung.providers.chat_wire import require_noise
+from rung.providers.chat_wire import require_noise, tier_of
 from rung.providers.chat_writer import ChatWriter
 from rung.providers.endpoint import Endpoint
 from rung.providers.memory import CallMemory
@@ -51,12 +51,23 @@ _OWN = ("thinking", "output_config", "cache_control", "inference_geo", "speed")
 """its own request fields, passed on as they are"""
 
 
+class _Written(msgspec.Struct):
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class _Details(msgspec.Struct):
+    thinking_tokens: int | None = None
+
+
 class _Counts(msgspec.Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
-    output_tokens_details: dict[str, Any] | None = None
+    cache_creation: _Written | None = None
+    output_tokens_details: _Details | None = None
+    service_tier: str | None = None
+    speed: str | None = None
 
 
 class _Block(msgspec.Struct):
@@ -261,10 +272,13 @@ class _Reader(Reader):
         if told.cache_read_input_tokens is not None:
             usage.cache_read_tokens = told.cache_read_input_tokens
         if told.cache_creation_input_tokens is not None:
-            usage.cache_write_tokens = told.cache_creation_input_tokens
+            long = told.cache_creation.ephemeral_1h_input_tokens if told.cache_creation is not None else None
+            usage.cache_write_long_tokens = min(long or 0, told.cache_creation_input_tokens)
+            usage.cache_write_tokens = told.cache_creation_input_tokens - usage.cache_write_long_tokens
         if told.output_tokens is not None:
-            details = told.output_tokens_details or {}
-            thought = details.get("thinking_tokens")
-            usage.reasoning_tokens = min(thought, told.output_tokens) if isinstance(thought, int) else 0
+            thought = told.output_tokens_details.thinking_tokens if told.output_tokens_details is not None else None
+            usage.reasoning_tokens = min(thought or 0, told.output_tokens)
             usage.output_tokens = told.output_tokens - usage.reasoning_tokens
+        # a faster speed has a price of its own, as a tier has
+        usage.service_tier = tier_of(told.speed) or tier_of(told.service_tier) or usage.service_tier
         self.usage = usage

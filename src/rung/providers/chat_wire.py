@@ -23,11 +23,17 @@ from rung.errors import (
     ServerFault,
     TimeoutFault,
 )
+from rung.providers.prices import STANDARD
+
+
+class _WriteDetails(msgspec.Struct):
+    ttl_12h_tokens: int | None = None
 
 
 class _PromptDetails(msgspec.Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    cache_write_tokens_details: _WriteDetails | None = None
 
 
 class _CompletionDetails(msgspec.Struct):
@@ -42,6 +48,8 @@ class WireUsage(msgspec.Struct):
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
     prompt_cache_hit_tokens: int | None = None
+    service_tier: str | None = None
+    """of the reply around it, see `Usage.service_tier`"""
 
 
 class _Text(msgspec.Struct):
@@ -95,6 +103,7 @@ class _Reply(msgspec.Struct):
     model: str | None = None
     error: _ErrorMember | str | None = None
     x_groq: _XGroq | None = None
+    service_tier: str | None = None
 
 
 _decode = msgspec.json.Decoder(_Reply).decode
@@ -140,6 +149,8 @@ def _reply(payload: bytes, name: str) -> _Reply:
             raise _inner_fault(reply.x_groq.error, name)
         if reply.usage is None and reply.x_groq.usage is not None and reply.x_groq.usage.prompt_tokens is not None:
             reply.usage = reply.x_groq.usage
+    if reply.usage is not None and reply.service_tier is not None:
+        reply.usage.service_tier = reply.service_tier
     return reply
 
 
@@ -216,10 +227,12 @@ def _finish(choices: list[_Choice], name: str) -> str | None:
 
 def read_usage(wire: WireUsage) -> Usage:
     """OpenAI's inclusive counts into rung's disjoint ones."""
-    cached = written = 0
-    if wire.prompt_tokens_details is not None:
-        cached = wire.prompt_tokens_details.cached_tokens or 0
-        written = wire.prompt_tokens_details.cache_write_tokens or 0
+    cached = written = long = 0
+    if (details := wire.prompt_tokens_details) is not None:
+        cached = details.cached_tokens or 0
+        written = details.cache_write_tokens or 0
+        if details.cache_write_tokens_details is not None:
+            long = min(details.cache_write_tokens_details.ttl_12h_tokens or 0, written)
     if not cached and wire.prompt_cache_hit_tokens:
         cached = wire.prompt_cache_hit_tokens
     prompt = wire.prompt_tokens or 0
@@ -227,7 +240,16 @@ def read_usage(wire: WireUsage) -> Usage:
     reasoning = 0
     if wire.completion_tokens_details is not None:
         reasoning = min(wire.completion_tokens_details.reasoning_tokens or 0, completion)
-    return Usage(max(prompt - cached - written, 0), cached, written, completion - reasoning, reasoning)
+    rest = max(prompt - cached - written, 0)
+    return Usage(rest, cached, written - long, completion - reasoning, reasoning, long, tier_of(wire.service_tier))
+
+
+def tier_of(name: str | None) -> str:
+    """`Usage.service_tier` of what a provider calls it; empty for the ordinary one, under whatever name."""
+    if not name or name in STANDARD:
+        return ""
+    name = name.lower()
+    return "" if name in STANDARD else name
 
 
 _NOISE = re.compile(rb"(?:(?::[^\r\n]*+|(?:event|id|retry)(?::[^\r\n]*+)?+)?+(?:\r\n?+|\n))*+")  # never goes back

@@ -200,6 +200,6 @@ class ChatWriter:
 
 def _usage(usage: Usage) -> dict[str, Any]:
     told = wire_usage(usage)
-    if usage.cache_write_tokens:
-        told["prompt_tokens_details"]["cache_write_tokens"] = usage.cache_write_tokens
+    if usage.written_tokens:
+        told["prompt_tokens_details"]["cache_write_tokens"] = usage.written_tokens
     return told

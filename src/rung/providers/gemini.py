@@ -16,7 +16,7 @@ from rung.answer import Evidence, Usage
 from rung.call import Call
 from rung.errors import CredentialFault, Fault, MissingModelFault
 from rung.providers.chat_request import Asked, read, rejected
-from rung.providers.chat_wire import require_noise
+from rung.providers.chat_wire import require_noise, tier_of
 from rung.providers.chat_writer import ChatWriter
 from rung.providers.endpoint import Endpoint
 from rung.providers.gemini_request import write
@@ -71,12 +71,20 @@ class _Counts(msgspec.Struct, rename="camel"):
     candidates_token_count: int = 0
     thoughts_token_count: int = 0
     tool_use_prompt_token_count: int = 0
+    service_tier: str | None = None
 
     def read(self) -> Usage:
         """The prompt count includes what was cached; the candidates exclude the thoughts."""
         prompt = self.prompt_token_count + self.tool_use_prompt_token_count
         cached = min(self.cached_content_token_count, prompt)
-        return Usage(prompt - cached, cached, 0, self.candidates_token_count, self.thoughts_token_count)
+        return Usage(
+            prompt - cached,
+            cached,
+            0,
+            self.candidates_token_count,
+            self.thoughts_token_count,
+            service_tier=tier_of(self.service_tier),
+        )
 
 
 class _Reply(msgspec.Struct, rename="camel"):
