@@ -45,9 +45,8 @@ from rung.rungs.exact import ExactRung
 from rung.rungs.local import LocalRung
 from rung.rungs.tool import ToolRung
 from rung.store.exact import ExactCache
-from rung.store.exact_disk import DiskCache
 from rung.store.ledger import Ledger
-from rung.store.writer import Writer
+from rung.stores import Stores
 from rung.wire.client import Client, Deadlines
 from rung.wire.proxy import client_for
 
@@ -73,7 +72,7 @@ class Gateway:
         self._given = settings
         self._log_lines = lines
         self._lines: CallLines | None = None
-        self._writer: Writer | None = None
+        self._stores: Stores | None = None
         self._ledger: Ledger | None = None
         self._cache: ExactCache | None = None
         self._client = Client()
@@ -94,28 +93,9 @@ class Gateway:
         told = self.settings
         self._client = client_for(_proxies(told))  # through the proxy the environment names, if it names one
         self._breakers = Breakers(BreakerRules(**asdict(told.breaker)))
-        if told.ledger.enabled or (told.exact.enabled and told.exact.disk):
-            self._writer = Writer()
-        if told.ledger.enabled and self._writer is not None:
-            self._ledger = Ledger(
-                told.ledger.path,
-                self._writer,
-                queue_limit=told.ledger.queue,
-                keep_days=told.ledger.keep_days,
-                keep_bytes=told.ledger.keep_bytes,
-                store_text=told.ledger.store_text,
-            )
-        if told.exact.enabled:
-            disk = None
-            if told.exact.disk and self._writer is not None:
-                disk = DiskCache(told.paths.cache, self._writer, ttl=told.exact.ttl)
-            self._cache = ExactCache(
-                max_bytes=told.exact.max_bytes,
-                ttl=told.exact.ttl,
-                max_entry_bytes=told.exact.max_entry_bytes,
-                disk=disk,
-            )
-            await self._cache.load()
+        self._stores = Stores(told)
+        await self._stores.load()
+        self._ledger, self._cache = self._stores.ledger, self._stores.cache
         if self._log_lines and told.log.level in ("debug", "info"):
             self._lines = CallLines(told.log.format)
             self._lines.start()
@@ -130,9 +110,8 @@ class Gateway:
         await self._client.aclose()
         if self._lines is not None:
             await asyncio.to_thread(self._lines.close)
-        if self._writer is not None:
-            await asyncio.to_thread(self._writer.close)
-            self._writer = None
+        if self._stores is not None:
+            await self._stores.aclose()
 
     async def reload(self, settings: Settings) -> None:
         """Take new settings: rungs are built anew, calls under way end on the old ones, stores stay."""
