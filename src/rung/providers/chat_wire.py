@@ -30,17 +30,17 @@ class _WriteDetails(msgspec.Struct):
     ttl_12h_tokens: int | None = None
 
 
-class _PromptDetails(msgspec.Struct):
+class _PromptDetails(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     cache_write_tokens_details: _WriteDetails | None = None
 
 
-class _CompletionDetails(msgspec.Struct):
+class _CompletionDetails(msgspec.Struct, gc=False):
     reasoning_tokens: int | None = None
 
 
-class WireUsage(msgspec.Struct):
+class WireUsage(msgspec.Struct, gc=False):
     """OpenAI's `usage`, with DeepSeek's two extra counts."""
 
     prompt_tokens: int | None = None
@@ -52,7 +52,7 @@ class WireUsage(msgspec.Struct):
     """of the reply around it, see `Usage.service_tier`"""
 
 
-class _Text(msgspec.Struct):
+class _Text(msgspec.Struct, gc=False):
     """A `message` or a `delta`."""
 
     content: Any = None
@@ -63,21 +63,8 @@ class _Text(msgspec.Struct):
     reasoning_content: Any = None
     audio: Any = None
 
-    @property
-    def answers(self) -> bool:
-        """It holds something that can be the answer; reasoning alone is none."""
-        return bool(self.content or self.tool_calls or self.refusal or self.function_call or self.audio)
 
-    @property
-    def blank(self) -> bool:
-        """It answers with nothing but white space."""
-        text = self.content
-        if not (isinstance(text, str) and text.isspace()):
-            return False
-        return not (self.tool_calls or self.refusal or self.function_call or self.audio)
-
-
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     message: _Text | None = None
     delta: _Text | None = None
     finish_reason: str | None = None
@@ -97,7 +84,7 @@ class _XGroq(msgspec.Struct):
     error: str | None = None
 
 
-class _Reply(msgspec.Struct):
+class _Reply(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: WireUsage | None = None
     model: str | None = None
@@ -109,30 +96,19 @@ class _Reply(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Reply).decode
 
 
-class Whole(msgspec.Struct):
-    """What was learnt from a ``chat.completion``."""
-
-    finish_reason: str | None
-    usage: WireUsage | None
-    model: str
-    tool_calls: bool
-    empty: bool
-    """nothing that can be an answer"""
-    blank: bool
-    """nothing but white space"""
-
-
-class Chunk(msgspec.Struct):
-    """What was learnt from a ``chat.completion.chunk``."""
+class Said(msgspec.Struct, gc=False):
+    """What was learnt from a ``chat.completion`` or a ``chat.completion.chunk``."""
 
     choices: bool
     content: bool
     """an answer, or reasoning"""
     answer: bool
+    """something that can be the answer; reasoning alone is none"""
     blank: bool
     """its answer is nothing but white space"""
     tool_calls: bool
     finish_reason: str | None
+    """one for all choices: the first that is not ``stop``, so that a cut one is never stored"""
     usage: WireUsage | None
     model: str
 
@@ -167,62 +143,44 @@ def _inner_fault(error: _ErrorMember | str, name: str) -> Fault:
     return ServerFault(told, provider=name, code=_word(code))
 
 
-def read_whole(body: bytes, name: str) -> Whole:
+def read_whole(body: bytes, name: str) -> Said:
     """Raises BadAnswerFault or ServerFault if `body` is no completion."""
-    reply = _reply(body, name)
-    if not reply.choices:
+    said = read_chunk(body, name, whole=True)
+    if not said.choices:
         raise BadAnswerFault(f"{name} answered without choices", provider=name, code="empty_answer")
-    texts = [choice.message for choice in reply.choices if choice.message is not None]
-    answers = [text for text in texts if text.answers]
-    return Whole(
-        finish_reason=_finish(reply.choices, name),
-        usage=reply.usage,
-        model=reply.model or "",
-        tool_calls=any(text.tool_calls or text.function_call for text in texts),
-        empty=not answers,
-        blank=all(text.blank for text in answers),
-    )
+    return said
 
 
-def read_chunk(payload: bytes, name: str) -> Chunk:
-    """Raises BadAnswerFault or ServerFault if `payload` is no chunk."""
+def read_chunk(payload: bytes, name: str, *, whole: bool = False) -> Said:
+    """Raises BadAnswerFault or ServerFault if `payload` is no chunk (`whole`: no completion)."""
     reply = _reply(payload, name)
-    choices = reply.choices
-    if not choices:
-        return Chunk(False, False, False, False, False, None, reply.usage, reply.model or "")
     answer = reasons = tool_calls = False
     blank = True
-    for choice in choices:
-        delta = choice.delta
-        if delta is None:
+    finish: str | None = None
+    for choice in reply.choices or ():
+        if (reason := choice.finish_reason) is not None and (finish is None or finish == "stop"):
+            finish = reason
+        text = choice.message if whole else choice.delta
+        if text is None:
             continue
-        if text := delta.content:
+        if told := text.content:
             answer = True
-            blank = blank and isinstance(text, str) and text.isspace()
-        elif delta.reasoning_content or delta.reasoning:
+            blank = blank and isinstance(told, str) and told.isspace()
+        elif text.reasoning_content or text.reasoning:
             reasons = True
-        if delta.tool_calls or delta.function_call:
+        if text.tool_calls or text.function_call:
             answer = tool_calls = True
             blank = False
-        elif delta.refusal or delta.audio:
+        elif text.refusal or text.audio:
             answer, blank = True, False
-    finish = _finish(choices, name)
-    return Chunk(True, answer or reasons, answer, blank, tool_calls, finish, reply.usage, reply.model or "")
+    if finish is not None and finish in _BROKEN:
+        raise ServerFault(f"{name} broke off its answer ({finish})", provider=name, code=finish)
+    content = answer or reasons
+    return Said(bool(reply.choices), content, answer, blank, tool_calls, finish, reply.usage, reply.model or "")
 
 
 _BROKEN = ("insufficient_system_resource", "error")
 """finish reasons that say the provider itself gave up"""
-
-
-def _finish(choices: list[_Choice], name: str) -> str | None:
-    """One reason for all choices: the first that is not ``stop``, so that a cut one is never stored."""
-    reason: str | None = None
-    for choice in choices:
-        if choice.finish_reason is not None and (reason is None or reason == "stop"):
-            reason = choice.finish_reason
-    if reason in _BROKEN:
-        raise ServerFault(f"{name} broke off its answer ({reason})", provider=name, code=reason)
-    return reason
 
 
 def read_usage(wire: WireUsage) -> Usage:

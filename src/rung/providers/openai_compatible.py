@@ -22,7 +22,7 @@ from rung.call import Call
 from rung.errors import BadAnswerFault, Fault, RejectedFault, ServerFault, TimeoutFault
 from rung.providers.chat_wire import (
     SIMULATED,
-    Whole,
+    Said,
     fault_from,
     read_chunk,
     read_usage,
@@ -187,7 +187,7 @@ class OpenAICompatible:
             stripped += sorted(f"messages[].{name}" for name in told)
         return changed
 
-    def _account(self, call: Call, model: str, evidence: Evidence, whole: Whole) -> None:
+    def _account(self, call: Call, model: str, evidence: Evidence, whole: Said) -> None:
         name = self.endpoint.name
         evidence.finish_reason = whole.finish_reason
         evidence.tool_calls = whole.tool_calls
@@ -197,8 +197,8 @@ class OpenAICompatible:
         evidence.complete = whole.finish_reason is not None
         if not evidence.complete:
             raise BadAnswerFault(f"{name} answered without a finish reason", provider=name)
-        if whole.empty or whole.blank:
-            _no_answer(call, evidence, name, blank=not whole.empty)
+        if whole.blank:
+            _no_answer(call, evidence, name, blank=whole.answer)
 
     async def _events(
         self, call: Call, model: str, response: Response, answer: Answer, idle: float
@@ -293,6 +293,7 @@ class _Relay:
 
     def take(self, frames: list[Frame]) -> tuple[bytes, bool, bool]:
         """-> (bytes to pass on now, do they carry content, was there any data frame)."""
+        evidence = self._evidence
         out: list[bytes] = []
         content = data = False
         for frame in frames:
@@ -310,10 +311,10 @@ class _Relay:
                 self.broken = payload
                 self.spoke |= content
                 raise
-            if chunk.model and not self._evidence.model_version:
-                self._evidence.model_version = chunk.model
+            if not evidence.model_version:
+                evidence.model_version = chunk.model
             if chunk.usage is not None:
-                self._evidence.usage = read_usage(chunk.usage)
+                evidence.usage = read_usage(chunk.usage)
                 if not chunk.choices:
                     if self._call.include_usage:
                         self._held.append(b"data: " + payload + b"\n\n")
@@ -325,16 +326,18 @@ class _Relay:
                     self._written = True
                 elif self._json:
                     said = False
+            if chunk.tool_calls:
+                evidence.tool_calls = True
+            if self._held and self._release(out):
+                content = True
             if chunk.finish_reason is not None:
-                if self._evidence.finish_reason in (None, "stop"):  # of several choices, the one that was cut
-                    self._evidence.finish_reason = chunk.finish_reason
-                content |= self._release(out)
+                if evidence.finish_reason in (None, "stop"):  # of several choices, the one that was cut
+                    evidence.finish_reason = chunk.finish_reason
                 self._held.append(b"data: " + payload + b"\n\n")
                 self.held_content = said  # some servers put the last words on the finish chunk
-                self._evidence.tool_calls |= chunk.tool_calls
                 continue
-            content |= said | self._release(out)
-            self._evidence.tool_calls |= chunk.tool_calls
+            if said:
+                content = True
             out.append(frame.raw)
         self.spoke |= content
         return b"".join(out), content, data

@@ -56,7 +56,6 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_answered",
         "_armed_at",
-        "_buffered",
         "_deadlines",
         "_decoder",
         "_done",
@@ -68,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_interim",
         "_loop",
+        "_max_body",
         "_outgoing",
         "_owner",
         "_parser",
@@ -89,6 +89,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._owner = owner
+        self._max_body = owner.limits.body_bytes
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None
@@ -103,7 +104,7 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._answered = self._done = self._extra = self._head_done = self._interim = False
         self._told = self._until_eof = self._reading_paused = False
-        self._buffered = self._received = self._silent = 0
+        self._received = self._silent = 0
         self._framing: list[tuple[bytes, bytes]] = []
         self._decoder: Decoder | None = None
         self._outgoing: memoryview | None = None
@@ -155,7 +156,6 @@ class Connection(asyncio.Protocol):
 
     def resume(self) -> None:
         """The reader has taken all there was."""
-        self._buffered = 0
         if self._reading_paused:
             self._reading_paused = False
             self._due = min(self._loop.time() + self._deadlines.idle, self._total_at)
@@ -243,7 +243,7 @@ class Connection(asyncio.Protocol):
             if self._parts or not self._told:
                 self._told = True
                 response.wake()
-            if self._buffered > _HIGH_WATER and not self._reading_paused:
+            if not self._reading_paused and sum(map(len, self._parts)) > _HIGH_WATER:
                 self._reading_paused = True
                 assert self._transport is not None
                 self._transport.pause_reading()
@@ -352,7 +352,7 @@ class Connection(asyncio.Protocol):
             raise BadAnswerFault(f"{self._owner.label} sent conflicting lengths", code="bad_framing")
         if status in (204, 304) or self._head_only:
             return
-        if lengths and int(lengths[0]) > self._owner.limits.body_bytes:
+        if lengths and int(lengths[0]) > self._max_body:
             raise self._over_body_limit()
         self._until_eof = not (lengths or (codings and codings[-1].lower().endswith(b"chunked")))
         coding = b",".join(encodings).strip().lower().decode("latin-1") if encodings else ""
@@ -365,15 +365,14 @@ class Connection(asyncio.Protocol):
         if self._done:
             return
         self._silent = 0
-        limit = self._owner.limits.body_bytes
+        received = self._received
         if self._decoder is not None:
-            data = self._decoder.feed(data, limit - self._received)
+            data = self._decoder.feed(data, self._max_body - received)
             if not data:
                 return
-        self._received += len(data)
-        if self._received > limit:
+        self._received = received = received + len(data)
+        if received > self._max_body:
             raise self._over_body_limit()
-        self._buffered += len(data)
         self._parts.append(data)
 
     def on_message_complete(self) -> None:
@@ -397,4 +396,4 @@ class Connection(asyncio.Protocol):
         return BadAnswerFault(f"{self._owner.label} sent more than {self._owner.limits.header_bytes} bytes of headers")
 
     def _over_body_limit(self) -> BadAnswerFault:
-        return BadAnswerFault(f"{self._owner.label} sent a body of more than {self._owner.limits.body_bytes} bytes")
+        return BadAnswerFault(f"{self._owner.label} sent a body of more than {self._max_body} bytes")

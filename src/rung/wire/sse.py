@@ -9,7 +9,8 @@ unchanged frame passes on unchanged.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from rung.errors import BadAnswerFault
 
@@ -22,7 +23,7 @@ _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
-class Frame(NamedTuple):
+class Frame(msgspec.Struct, gc=False):
     """One frame of an event stream.
 
     Attributes:
@@ -83,8 +84,9 @@ class Splitter:
             if piece[:6] == b"data: " and _LF not in piece:
                 frames.append(Frame(piece + b"\n\n", piece[6:], b""))
             else:
+                self._started = self._started or bool(frames)
                 frames.append(self._parse(piece + b"\n\n"))
-            self._started = True
+        self._started = True
         return frames
 
     def _by_lines(self, buffer: bytes) -> list[Frame]:
