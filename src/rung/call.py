@@ -22,6 +22,40 @@ DEFAULT_DEADLINE = 600.0
 """seconds a call may take in all, unless it says otherwise (the OpenAI SDK's own default)"""
 
 
+class Prefix(msgspec.Struct, gc=False):
+    """How far a prompt is the same as another one: a chained hash and the bytes so far at every boundary.
+
+    The boundaries are: the parameters that separate prompt caches, the tools, then every message. `shared`
+    of them (up to the last of the leading instructions) are the part that many conversations have in common.
+    """
+
+    session: bytes
+    """who converses: tenant, name asked for, and x-rung-session or else the first messages; 16 bytes"""
+    ends: bytes
+    """`WIDTH` bytes for each boundary"""
+    sizes: list[int]
+    shared: int
+
+    WIDTH = 8
+
+    @property
+    def head(self) -> bytes:
+        """The hash of the shared part."""
+        return self.ends[(self.shared - 1) * self.WIDTH : self.shared * self.WIDTH]
+
+    def common(self, ends: bytes) -> int:
+        """Boundaries up to which another prompt, given by its `ends`, is the same."""
+        low, high, width = 0, min(len(ends), len(self.ends)) // self.WIDTH, self.WIDTH
+        while low < high:  # hashes are chained: once they differ they differ for good
+            middle = (low + high + 1) // 2
+            span = slice((middle - 1) * width, middle * width)
+            if ends[span] == self.ends[span]:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+
 class Call(msgspec.Struct):
     """What is asked, by whom, and within which limits.
 
@@ -57,6 +91,8 @@ class Call(msgspec.Struct):
     deadline: float = 0.0
     fingerprint: bytes | None = None
     """set by the exact rung on its way up, so that nobody hashes twice"""
+    prefix: Prefix | None = None
+    """set by the gateway where a provider's prompt cache may be worth something: never on short or private calls"""
 
     def __post_init__(self) -> None:
         if not self.deadline:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
@@ -29,6 +29,9 @@ from rung.wire.sse import Frame, Splitter
 T = TypeVar("T")
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+Shape = Callable[[Call, str, dict[str, Any]], tuple[tuple[bytes, bytes], ...]]
+"""(call, model, request body) -> response headers for the caller"""
 
 
 class Frames(Protocol):
@@ -84,6 +87,9 @@ class Reader(ABC):
 class Native(ABC):
     """Chat over one `Endpoint` in the provider's own API. Stateless but for what a subclass remembers."""
 
+    shape: Shape | None = None
+    """may change the request body once it is written; -> what to tell about that"""
+
     def __init__(self, endpoint: Endpoint, client: Client) -> None:
         self.endpoint = endpoint
         self.rules = ModelRules(endpoint.models)
@@ -123,8 +129,9 @@ class Native(ABC):
         asked = self.read_request(call, model)
         path, told = self.request(call, model, asked)
         deadlines = await self.before(call, model, asked, told, deadlines)
+        shaped = self.shape(call, model, told) if self.shape is not None else ()
         evidence = Evidence(stripped=tuple(dict.fromkeys(asked.stripped)))
-        answer = Answer("", f"{end.name}:{model}", evidence)
+        answer = Answer("", f"{end.name}:{model}", evidence, headers=shaped)
         reader = self.reader(call, ChatWriter(call, model, evidence), evidence)
         ask = self._client.send if call.stream else self._client.fetch
         response = await ask(
