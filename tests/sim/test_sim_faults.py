@@ -160,6 +160,18 @@ async def test_a_stall_lasts_until_the_client_leaves(after):
         assert sim.requests[0].cost_pico_usd > 0
 
 
+async def test_keepalives_come_first_and_then_the_answer_or_the_end():
+    path, body = asked("deepseek")
+    async with simulator({"deepseek": {"script": ["keepalives"]}}) as sim:
+        assert (await fetch(sim, path, body))[2].startswith(b": keep-alive\n\n" * 30 + b"data: ")
+    fault = {"kind": "keepalives", "then": "close", "every": 0.5, "seconds": 2}
+    async with one("deepseek", fault) as sim, Connection(sim) as wire:
+        wire.send(path, body | {"stream": False})
+        _, headers = await wire.head()
+        with pytest.raises(asyncio.IncompleteReadError):
+            await wire.body(headers)
+
+
 async def test_a_stall_of_some_seconds_goes_on():
     path, body = asked("openai")
     async with one("openai", {"kind": "stall", "seconds": 30}) as sim:

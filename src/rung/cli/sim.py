@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -32,7 +33,8 @@ def command(path: Path | None, port: int, seed: int | None, speed: float, print_
         sim.port = port
         click.echo(rung_toml(sim))
         return
-    asyncio.run(_serve(sim, port))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(sim, port))
 
 
 def rung_toml(sim: Simulator) -> str:
@@ -43,10 +45,8 @@ def rung_toml(sim: Simulator) -> str:
 
 async def _serve(sim: Simulator, port: int) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
-            loop.add_signal_handler(number, stop.set)
+    if sys.platform != "win32":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     try:
         await sim.start(port=port)
     except OSError as error:

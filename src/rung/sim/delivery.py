@@ -182,6 +182,8 @@ class Delivery:
             yield Piece(self.reply.keepalive, role="start")
             await self.clock.sleep(fault.every)
             waited += fault.every
+            if fault.seconds is None:
+                await asyncio.sleep(0.01)  # or virtual time would make it a flood
 
     async def _cut(self, wire: Connection, size: int, how: str) -> None:
         """The first `size` bytes of the body, then the end."""
