@@ -7,8 +7,9 @@ call coming meanwhile waits for the leader's answer instead of paying for it aga
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from rung.answer import Answer, Declined, Event, Evidence, Usage
 from rung.call import Call
@@ -29,12 +30,11 @@ NO_STORE = ("x-no-store", "no-store")
 """members that, set to true on a tool, its function or its parameters, say that calling it has side effects"""
 
 
-@dataclass(slots=True, eq=False)
-class _Flight:
+class _Flight(msgspec.Struct, eq=False):
     """A call on its way up, and those who wait for its answer. A future's result: should they look again?"""
 
     leader: Call
-    waiting: set[asyncio.Future[bool]] = field(default_factory=set)
+    waiting: set[asyncio.Future[bool]] = msgspec.field(default_factory=set)
 
 
 class _Once:
@@ -122,7 +122,7 @@ class ExactRung:
     def settle(self, call: Call, answer: Answer | None, stored: bytes | None) -> None:
         """Keep a whole, good answer and let the followers go."""
         if call.fingerprint is None:
-            return
+            return  # bypassed
         key = _key(call)
         kept = False
         if answer is not None and stored is not None and self._storable(call, answer, stored):
@@ -159,8 +159,6 @@ class ExactRung:
         if evidence.unproved and not (self._alone or _wants_local(call)):
             return False  # it served an outage, and must not outlive it
         if evidence.tool_calls and _has_side_effects(call.body):
-            return False
-        if self._bypass(call) is not None:
             return False
         return (call.body.get("n") or 1) == 1 or _all_ended_well(stored, whole=answer.whole)
 

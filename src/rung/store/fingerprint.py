@@ -24,7 +24,7 @@ import orjson
 SIZE = 16
 """bytes of a fingerprint"""
 
-_EXCLUDED = ("stream", "stream_options", "rung")
+_EXCLUDED = frozenset(("stream", "stream_options", "rung"))
 
 _ORDERED = frozenset(
     (
@@ -45,6 +45,9 @@ _ORDERED = frozenset(
 
 _SORTED = frozenset(("messages", "stop", "logit_bias", "metadata", "modalities", "audio", "prediction"))
 """members of the chat body that are known to hold no schema: orjson may sort them at once"""
+
+_PLAIN = _SORTED | {"model", "temperature", "max_tokens", "max_completion_tokens", "n"}
+"""members in most bodies, none of which holds a schema"""
 
 _parse = msgspec.json.Decoder(float_hook=orjson.Fragment).decode
 
@@ -71,12 +74,13 @@ def _context(tenant: str, model: str, config_version: str, private: bool) -> byt
 
 
 def _canonical(body: dict[str, Any]) -> bytes:
-    for name in _EXCLUDED:
-        body.pop(name, None)
-    for name, value in body.items():
-        kind = type(value)
-        if (kind is dict or kind is list) and name not in _SORTED:
-            body[name] = orjson.Fragment(orjson.dumps(value)) if name in _ORDERED else _ordered_below(value)
+    if not _PLAIN.issuperset(body):
+        for name in _EXCLUDED:
+            body.pop(name, None)
+        for name, value in body.items():
+            kind = type(value)
+            if (kind is dict or kind is list) and name not in _SORTED:
+                body[name] = orjson.Fragment(orjson.dumps(value)) if name in _ORDERED else _ordered_below(value)
     return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 

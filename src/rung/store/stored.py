@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from rung.answer import Usage
 from rung.store.replay import to_frames, to_whole, with_usage, without_rung
@@ -20,8 +20,7 @@ def shape_of(*, stream: bool, include_usage: bool) -> str:
     return "stream+usage" if include_usage else "stream"
 
 
-@dataclass(slots=True)
-class Stored:
+class Stored(msgspec.Struct):
     """One whole, good answer and what was known about it.
 
     `data` is the answer as it was first sent, in `shape` (one of `SHAPES`); `created` is `time.time()` then.
@@ -45,18 +44,21 @@ class Stored:
     tool_calls: bool = False
     stripped: tuple[str, ...] = ()
     simulated: bool = False
-    replays: dict[str, bytes] = field(default_factory=dict)
+    replays: dict[str, bytes] = msgspec.field(default_factory=dict)
     """`data` in the shapes asked for so far"""
 
     def __post_init__(self) -> None:
-        if b'"rung":' not in self.data:  # inside a string its quotes would be escaped
+        if self.data.find(b'"rung":') < 0:  # inside a string its quotes would be escaped
             self.replays[self.shape] = self.data
 
     @property
     def size(self) -> int:
         """Bytes this entry counts for."""
-        converted = sum(len(replay) for replay in self.replays.values() if replay is not self.data)
-        return ENTRY_OVERHEAD + len(self.data) + converted
+        size = ENTRY_OVERHEAD + len(self.data)
+        for replay in self.replays.values():
+            if replay is not self.data:
+                size += len(replay)
+        return size
 
     def converted(self, shape: str) -> bytes:
         """`data` in `shape`, without the `rung` member of its first delivery.
