@@ -73,6 +73,15 @@ async def test_a_whole_answer(asking):
         }
 
 
+@pytest.mark.parametrize(
+    ("tier", "sent", "stripped"), [("default", "standard_only", ()), (["x"], None, ("service_tier",))]
+)
+async def test_the_tier_asked_for(asking, tier, sent, stripped):
+    async with asking("anthropic", reply(message({"type": "text", "text": "a"}))) as there:
+        assert (await there.ask(body={"service_tier": tier})).evidence.stripped == stripped
+        assert there.upstream.received[0].json().get("service_tier") == sent
+
+
 async def test_long_writes_and_tiers_have_prices_of_their_own(asking):
     written = {"cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 3}}
     tiers = [{"service_tier": "priority"}, {"service_tier": "standard"}, {"service_tier": "standard", "speed": "fast"}]

@@ -47,6 +47,15 @@ async def test_a_whole_answer(asking):
         }
 
 
+@pytest.mark.parametrize(
+    ("tier", "sent", "stripped"), [("flex", "flex", ()), ("auto", None, ()), ("scale", None, ("service_tier",))]
+)
+async def test_the_tier_asked_for(asking, tier, sent, stripped):
+    async with asking("gemini", reply(said({"text": "a"}, finish="STOP"))) as there:
+        assert (await there.ask(body={"service_tier": tier})).evidence.stripped == stripped
+        assert there.upstream.received[0].json().get("serviceTier") == sent
+
+
 async def test_the_tier_that_answered_is_told(asking):
     async with asking(
         "gemini", reply(said({"text": "a"}, finish="STOP", usage={**USAGE, "serviceTier": "FLEX"}))

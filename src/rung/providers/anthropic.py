@@ -48,6 +48,7 @@ _STATUS = {
 """HTTP statuses of the error types, for errors in the middle of a stream"""
 
 _OWN = ("thinking", "output_config", "cache_control", "inference_geo", "speed")
+_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 """its own request fields, passed on as they are"""
 
 
@@ -120,13 +121,18 @@ class Anthropic(Native):
 
     def read_request(self, call: Call, model: str) -> Asked:
         strip = self.endpoint.strip.union(self.rules.of(model).strip)
-        return read(call.body, self.endpoint.name, strip, _OWN)
+        return read(call.body, self.endpoint.name, strip, (*_OWN, "service_tier"))
 
     def request(self, call: Call, model: str, asked: Asked) -> tuple[str, dict[str, Any]]:
         own = {name: call.body[name] for name in _OWN if call.body.get(name) is not None and name not in asked.stripped}
         for name in ("thinking", "output_config"):
             if not isinstance(own.get(name, {}), dict):
                 raise rejected(self.endpoint.name, f"wants an object as {name}", name)
+        tier = call.body.get("service_tier")
+        if known := _TIERS.get(str(tier)):
+            own["service_tier"] = known
+        elif tier is not None:
+            asked.stripped.append("service_tier")
         body = write(
             asked,
             self.rules.of(model),

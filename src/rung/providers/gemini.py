@@ -35,7 +35,8 @@ _FILTERED = frozenset(
 CACHE_GONE = "cached_content_gone"
 """code of the fault where a request names a cache object that is not there (any more)"""
 
-_OWN = ("google", "include_reasoning")
+_OWN = ("google", "include_reasoning", "service_tier")
+_TIERS = ("standard", "flex", "priority")
 
 
 class _Call(msgspec.Struct):
@@ -121,6 +122,11 @@ class Gemini(Native):
             name,
             lambda call_id: self.remembered(call.tenant, call_id),
         )
+        tier = call.body.get("service_tier")
+        if tier in _TIERS:
+            body["serviceTier"] = tier
+        elif tier not in (None, "auto", "default"):
+            asked.stripped.append("service_tier")
         method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
         return f"/{self._version}/models/{model}:{method}", body
 
