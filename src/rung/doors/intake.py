@@ -35,8 +35,6 @@ _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 _HASH, _PERCENT = b"#%"  # a byte, not bytes: looking for bytes with `in` raises and drops an exception first
 
-_READ_HERE = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
-
 
 class Intake:
     """Parses one connection's requests and hands each over as it becomes whole.
@@ -189,31 +187,33 @@ class Intake:
         self.phase = BODY
 
     def _check_headers(self, version: str) -> None:
-        hosts = length = 0
-        coding = expect = b""
-        for name, value in self._headers:
-            if name in _READ_HERE:
-                if name == b"host":
-                    hosts += 1
-                elif name == b"content-length":
-                    length = int(value)
-                elif name == b"transfer-encoding":
-                    coding += b"," + value.lower()
-                else:
-                    expect = value.lower()
-        if hosts != 1 and (version == "1.1" or hosts):
-            raise _bad("a request needs exactly one Host header")
-        if coding and (coding != b",chunked" or version == "1.0"):
-            raise _bad("the only transfer coding served is 'chunked', in HTTP/1.1", status=501)
-        if len(self._headers) > HEADERS_LIMIT or (self._head_size and self._sum_head() > self._edge.header_limit):
+        headers = self._headers
+        fields = dict(headers)
+        if len(fields) < len(headers):
+            self._check_repeated([name for name, _ in headers])
+        if version == "1.1" and b"host" not in fields:
+            raise _one_host()
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
+            raise _only_chunked()
+        if len(headers) > HEADERS_LIMIT or (self._head_size and self._sum_head() > self._edge.header_limit):
             raise self._head_too_large()
-        if length > self._edge.body_limit:
+        length = fields.get(b"content-length")
+        if length is not None and int(length) > self._edge.body_limit:
             raise self._body_too_large()
         self.promise = False
+        expect = fields.get(b"expect")
         if expect:
-            if expect != b"100-continue":
+            if expect.lower() != b"100-continue":
                 raise _bad("the only expectation met is '100-continue'", status=417)
             self.promise = version == "1.1"
+
+    def _check_repeated(self, names: list[bytes]) -> None:
+        """llhttp refuses a second content-length itself."""
+        if names.count(b"host") > 1:
+            raise _one_host()
+        if names.count(b"transfer-encoding") > 1:
+            raise _only_chunked()
 
     def on_body(self, body: bytes) -> None:
         self._overhead = 0
@@ -228,7 +228,7 @@ class Intake:
 
     def on_message_complete(self) -> None:
         self.phase = IDLE
-        body = bytes(self._body)
+        body = self._body if type(self._body) is bytes else bytes(self._body)
         if len(body) > SMALL_BODY:
             self._count_body(len(body))
         held, self._counted = self._counted, 0
@@ -252,6 +252,14 @@ class Intake:
 
 def _bad(message: str, *, code: str = "bad_request", status: int = 400) -> RungError:
     return InvalidRequestError(message, code=code, status=status)
+
+
+def _one_host() -> RungError:
+    return _bad("a request needs exactly one Host header")
+
+
+def _only_chunked() -> RungError:
+    return _bad("the only transfer coding served is 'chunked', in HTTP/1.1", status=501)
 
 
 def _unparsable(error: Exception, start: bytes) -> RungError:

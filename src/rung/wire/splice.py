@@ -111,17 +111,18 @@ def replace_text(raw: bytes, key: str, old: str, new: bytes) -> bytes | None:
     before a colon and `old` as plainly written, and no ASCII character may be escaped anywhere (a key may be
     spelled with escapes).
     """
-    quoted = b'"%b"' % key.encode("ascii")
+    quoted = f'"{key}"'.encode("ascii")
     start = raw.find(quoted)
-    if start < 0 or raw.find(quoted, start + 1) >= 0 or b"\\u00" in raw:
+    colon = start + len(quoted)
+    if start < 0 or raw.find(quoted, start + 1) >= 0 or raw.find(b"\\u00") >= 0:
         return None
-    value = raw.find(b'"', start + len(quoted))
-    if raw[start + len(quoted) : value].strip() != b":":
+    value = raw.find(b'"', colon)
+    if raw[colon:value].strip() != b":":
         return None
-    end = value + len(old) + 2
-    if raw[value:end] != b'"%b"' % old.encode("utf-8", "surrogatepass"):
+    text = f'"{old}"'.encode("utf-8", "surrogatepass")
+    if not raw.startswith(text, value):
         return None
-    return b"".join((raw[:value], new, raw[end:]))
+    return b"".join((raw[:value], new, raw[value + len(text) :]))
 
 
 def append_member(raw_object: bytes, key: str, value: bytes) -> bytes:
