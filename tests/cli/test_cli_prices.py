@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rung.cli.prices import command, row
+from rung.cli.prices import command, rows_now
 from rung.providers import prices
 from rung.providers.prices import PriceBook
 
@@ -44,17 +44,17 @@ def test_one_provider_for_programs() -> None:
 
 def test_a_row_holds_at_its_time() -> None:
     book = PriceBook.load()
-    peak = row(book, "deepseek:deepseek-flash", datetime(2026, 11, 23, 2, tzinfo=UTC))
-    quiet = row(book, "deepseek:deepseek-flash", datetime(2026, 11, 23, 5, tzinfo=UTC))
+    (peak,) = rows_now(book, "deepseek:deepseek-flash", datetime(2026, 11, 23, 2, tzinfo=UTC))
+    (quiet,) = rows_now(book, "deepseek:deepseek-flash", datetime(2026, 11, 23, 5, tzinfo=UTC))
     assert (peak["output"], quiet["output"]) == (1.2, 0.6)
     assert "x2.0 01:00-04:00 UTC Mon-Fri" in quiet["changes"]
-    unknown = row(book, "ollama:x-cloud", datetime(2026, 11, 23, tzinfo=UTC))
+    (unknown,) = rows_now(book, "ollama:x-cloud", datetime(2026, 11, 23, tzinfo=UTC))
     assert unknown["input"] is unknown["output"] is None
 
 
 def test_own_prices_are_in_the_table() -> None:
     (line,) = run("lan", text="[prices.'lan:big']\ninput = 0.5\noutput = 1\n").stdout.splitlines()[2:]
-    assert line.split() == ["lan:big", "0.5", "0.5", "0.5", "1.0"]
+    assert line.split() == ["lan:big", "0.5", "0.5", "0.5", "0.5", "1.0"]
 
 
 def test_old_prices_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,3 +69,33 @@ def test_an_unknown_provider_is_bad_usage() -> None:
     result = run("nobody")
     assert result.exit_code == 2
     assert 'rung.toml: [prices."nobody:MODEL"]' in result.stderr
+
+
+def test_a_time_of_ones_own() -> None:
+    def output(at: str) -> float:
+        told = json.loads(run("gemini", "--json", "--at", at).stdout)
+        return next(line["output"] for line in told["models"] if line["model"] == "gemini:gemini-3.8-flash")  # type: ignore[no-any-return]
+
+    assert (output("2026-12-31 23:59:59"), output("2027-01-01")) == (3.75, 7.5)
+
+
+def test_every_state_has_its_line() -> None:
+    lines = run("deepseek:deepseek-flash", "--states").stdout.splitlines()[1:]
+    assert [line.split()[1:6] for line in lines[1:]] == [
+        ["0.15", "0.003", "0.15", "0.15", "0.6"],
+        ["0.3", "0.006", "0.3", "0.3", "1.2"],
+        ["0.3", "0.006", "0.3", "0.3", "1.2"],
+    ]
+    assert lines[1].endswith("standard")
+    assert lines[2].endswith("01:00-04:00 UTC Mon-Fri except CN public holidays")
+    told = json.loads(run("anthropic", "--states", "--json").stdout)["models"]
+    haiku = {line["state"]: line for line in told if line["model"] == "anthropic:claude-haiku-5-5"}
+    assert haiku["standard"]["write_long"] == 0.2
+    assert haiku["batch, above 100000 tokens"]["output"] == 1.25
+
+
+def test_an_unknown_price_has_a_line_without_numbers() -> None:
+    (line,) = json.loads(run("ollama:x-cloud", "--states", "--json").stdout)["models"]
+    assert line["state"] == "unknown"
+    assert line["input"] is None
+    assert run("ollama:x-cloud").stdout.splitlines()[2].split() == ["ollama:x-cloud"]
