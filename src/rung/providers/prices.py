@@ -132,7 +132,7 @@ class Price:
         return 0
 
     def cost(self, usage: Usage, at: datetime) -> int | None:
-        """Exact cost in pico-dollars of an answer that began at `at`; None for a service tier without a price."""
+        """Exact cost in pico-dollars of an answer that ended at `at`; None for a service tier without a price."""
         if usage.service_tier not in self._tables:
             return None
         rates = self.rates(at, usage.prompt_tokens, usage.service_tier)
