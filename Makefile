@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format docs bench fuzz clean
+.PHONY: help run test lint format docs bench fuzz chaos clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: .venv/test.stamp ## the benchmark suite (a quiet machine and a C compiler
 fuzz: .venv/test.stamp ## a million raw requests and a million JSON bodies (ten minutes; a short form is in the tests)
 	$(BIN)/python -m fuzz.fuzz_http --inputs 1000000
 	$(BIN)/python -m fuzz.fuzz_json --inputs 1000000
+
+chaos: .venv/test.stamp ## thousands of calls while every simulated provider breaks (minutes; a short form is in the tests)
+	$(BIN)/python -m benchmarks.chaos.chaos
 
 clean: ## remove what make made
 	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage dist build
