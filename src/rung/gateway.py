@@ -34,6 +34,7 @@ from rung.lines import CallLines
 from rung.local.engine import Engine
 from rung.local.fit import chosen_model
 from rung.local.hardware import look
+from rung.prompts import Prompts
 from rung.providers.adapters import Adapter, Patience, make_adapter
 from rung.providers.endpoint import make_endpoint
 from rung.providers.prices import PriceBook
@@ -77,6 +78,7 @@ class Gateway:
         self._cache: ExactCache | None = None
         self._client = Client()
         self._engine: Engine | None = None
+        self.prompts = Prompts()
         self.lineup = Lineup()
 
     async def __aenter__(self) -> Self:
@@ -107,6 +109,7 @@ class Gateway:
         """Stop the local model, close connections, write what is queued. Safe to call twice."""
         if self._engine is not None:
             await self._engine.stop()
+        await self.prompts.aclose()
         await self._client.aclose()
         if self._lines is not None:
             await asyncio.to_thread(self._lines.close)
@@ -123,7 +126,9 @@ class Gateway:
             self._engine = await self._start_engine(settings)
         self._breakers.reload(BreakerRules(**asdict(settings.breaker)), self.settings.providers, settings.providers)
         self.settings, self._prices = settings, prices
+        self.prompts.reload(settings.prompt_cache, prices)
         self._wire()
+        await self.prompts.tidy()
 
     async def _start_engine(self, settings: Settings) -> Engine | None:
         """Begin to load the local model; None, and a line that says why, if there is none to load."""
@@ -206,11 +211,12 @@ class Gateway:
             on_headers=self._breakers.listener(told.name),
         )
         patience = Patience(self.settings.deadlines.local_load, self.settings.local.load_timeout)
-        return make_adapter(told.adapter, endpoint, self._client, patience)
+        return self.prompts.wrap(make_adapter(told.adapter, endpoint, self._client, patience), told.name)
 
     def _price(self, provider: str) -> Callable[[str, Usage], int | None]:
         def price(model: str, usage: Usage) -> int | None:
-            return self._prices.cost(f"{provider}:{model}", usage, datetime.now(UTC))
+            cost = self._prices.cost(f"{provider}:{model}", usage, datetime.now(UTC))
+            return None if cost is None else cost + self.prompts.dues(provider)
 
         return price
 
@@ -253,7 +259,7 @@ class Gateway:
         privacy = self.settings.privacy
         if privacy.all_private or call.tenant in privacy.tenants:
             call.private = True
-        rungs = self._plan(call)
+        rungs = self.prompts.order(call, self._plan(call))
         try:
             await climb(call, rungs, record, self._budget, self._hedger)
         except RungError:
@@ -287,6 +293,8 @@ class Gateway:
         if record.ended:
             return
         await record.finish(error)
+        if record.call.prefix is not None and error is None:
+            self.prompts.learn(record)
         if self._ledger is not None:
             self._ledger.record(row(record, with_text=self._ledger.store_text))
         if self._lines is not None:

@@ -14,6 +14,7 @@ from rung.config.sections import (
     Log,
     Models,
     Privacy,
+    PromptCache,
     Retry,
     Server,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Models",
     "Paths",
     "Privacy",
+    "PromptCache",
     "ProviderSettings",
     "Proxies",
     "Retry",

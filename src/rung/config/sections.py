@@ -143,6 +143,19 @@ class Hedge:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptCache:
+    """Using the providers' own prompt caches on purpose. Prompts are never changed; `x-rung-added` tells the rest."""
+
+    enabled: bool = setting(
+        True, "keep sessions where their prompt is warm, set break-points and cache keys, record why reads miss"
+    )
+    hold: float = setting(
+        2.0, "longest wait for the first call with the same long prefix to begin; 0: never", low=0, high=60, unit="s"
+    )
+    contents: bool = setting(True, "make Gemini `cachedContents` where they pay; they are deleted at the end")
+
+
+@dataclass(frozen=True, slots=True)
 class Exact:
     """The exact cache."""
 
@@ -244,6 +257,7 @@ SECTIONS: Mapping[str, type] = {
     "retry": Retry,
     "breaker": Breaker,
     "hedge": Hedge,
+    "prompt_cache": PromptCache,
     "exact": Exact,
     "local": Local,
     "privacy": Privacy,

@@ -23,6 +23,7 @@ from rung.config.sections import (
     Log,
     Models,
     Privacy,
+    PromptCache,
     Retry,
     Server,
 )
@@ -84,6 +85,7 @@ class Settings:
     retry: Retry
     breaker: Breaker
     hedge: Hedge
+    prompt_cache: PromptCache
     exact: Exact
     local: Local
     privacy: Privacy

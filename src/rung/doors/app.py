@@ -16,7 +16,7 @@ from rung.gateway import Gateway
 
 log = logging.getLogger("rung")
 
-JSON_ROUTES = ("/v1/models", "/healthz", "/readyz", "/admin/cache")
+JSON_ROUTES = ("/v1/models", "/healthz", "/readyz", "/admin/cache", "/admin/cache/explain")
 
 
 class App:
@@ -90,6 +90,8 @@ class App:
                 return gateway.readiness()
             if path == "/admin/cache":
                 return 200, gateway.cache_stats()
+            if path == "/admin/cache/explain":
+                return 200, gateway.prompts.told()
             if path == "/v1/models":
                 return 200, {"object": "list", "data": gateway.models()}
             return 200, gateway.model(path.removeprefix("/v1/models/"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache, lru_cache
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,7 @@ class CacheRule:
 NO_CACHE = CacheRule()
 
 
-@cache
-def _rules() -> dict[str, tuple[CacheRule, ...]]:
+def _read_rules() -> dict[str, tuple[CacheRule, ...]]:
     listed = orjson.loads(RULES_FILE.read_bytes())["providers"]
     return {
         name: tuple(CacheRule(**{**fields, "match": tuple(fields["match"])}) for fields in told)
@@ -62,11 +61,14 @@ def _rules() -> dict[str, tuple[CacheRule, ...]]:
     }
 
 
+_RULES = _read_rules()  # small, and read before there is an event loop to keep waiting
+
+
 @lru_cache(maxsize=512)
 def cache_rule(model_id: str) -> CacheRule:
     """The rule of ``provider:model``; one whose `ttl` is 0 where no prompt cache is known."""
     provider, _, model = model_id.partition(":")
-    for rule in _rules().get(provider, ()):
+    for rule in _RULES.get(provider, ()):
         if any(fnmatchcase(model, pattern) for pattern in rule.match):
             return rule
     return NO_CACHE
@@ -74,7 +76,7 @@ def cache_rule(model_id: str) -> CacheRule:
 
 def has_cache(provider: str) -> bool:
     """Is anything known about this provider's prompt cache?"""
-    return provider in _rules()
+    return provider in _RULES
 
 
 # ---- how far a prompt can be shared ----

@@ -108,6 +108,8 @@ class Group(msgspec.Struct):
     """by what should have been read and was not"""
     unpriced: int = 0
     """calls without a known price"""
+    simulated: int = 0
+    """calls a simulator answered"""
 
     def told(self) -> dict[str, Any]:
         rate = self.read_tokens / self.input_tokens if self.input_tokens else 0.0
@@ -157,7 +159,15 @@ class PrefixBook:
         self._refilled = 0.0
 
     def record(
-        self, call: Call, model: str, usage: Usage, *, life: float, min_tokens: int, rates: Rates | None
+        self,
+        call: Call,
+        model: str,
+        usage: Usage,
+        *,
+        life: float,
+        min_tokens: int,
+        rates: Rates | None,
+        simulated: bool = False,
     ) -> None:
         """An answer of `model` (``provider:model``) has ended; `life` and `min_tokens` are of its prompt cache."""
         prefix = call.prefix
@@ -187,6 +197,7 @@ class PrefixBook:
             self._misses.append(miss)
         for group in (_group(self._models, model), _group(self._heads, (model, prefix.head))):
             _add(group, usage, should if miss is not None else expected, rates, miss)
+            group.simulated += simulated
         if not call.no_store:
             self._keep(call, model, prefix, began, now)
 
