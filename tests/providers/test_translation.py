@@ -161,28 +161,19 @@ def paired(flat):
     return out
 
 
-def joined(flat):
-    """Ollama has one text a message: texts next to each other as one, images after them."""
-    out = []
-    for kind, what in flat:
-        if kind in ("user", "assistant") and out and out[-1][0] == kind:
-            out[-1] = (kind, f"{out[-1][1]}\n{what}")
-        else:
-            out.append((kind, what))
-    return out
+def by_kind(flat):
+    """Ollama has one text a message, and images beside it: what stands between them is not kept."""
+    return {kind: "\n".join(str(what) for one, what in flat if one == kind) for kind, _ in flat}
 
 
 @pytest.mark.parametrize("name", NATIVE)
 @given(history=histories())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_history_survives(name, history):
     found = paired(FLAT[name](asked(name, {"messages": history})))
     expected = paired(of_openai(history))
     if name == "ollama":
-        found, expected = (sorted(joined(one), key=lambda each: each[0]) for one in (found, expected))
-        assert "\n".join(str(what) for kind, what in found if kind == "user") == "\n".join(
-            str(what) for kind, what in expected if kind == "user"
-        )
+        found, expected = by_kind(found), by_kind(expected)
     elif not any(kind != "system" for kind, _ in expected):
         expected = [("user", what) for _, what in expected]
     if name == "gemini":
@@ -193,7 +184,7 @@ def test_a_history_survives(name, history):
 
 @pytest.mark.parametrize("name", NATIVE)
 @given(history=histories(), more=histories())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_longer_history_begins_as_the_shorter_one(name, history, more):
     """Prompt caches live from that: what was said once is written the same for ever."""
     more = [message for message in more if message["role"] not in ("system", "tool") and not message.get("tool_calls")]
@@ -264,7 +255,7 @@ junk = st.recursive(
 
 @pytest.mark.parametrize("name", NATIVE)
 @given(body=st.dictionaries(fields, junk, max_size=5), role=st.sampled_from(["user", "assistant", "tool", "system"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_nonsense_is_refused_and_never_an_accident(name, body, role):
     body.setdefault("messages", [{"role": role, "content": body.get("unknown")}])
     try:
@@ -351,7 +342,7 @@ def streamed(name, data, sizes):
 
 @pytest.mark.parametrize("name", NATIVE)
 @given(thoughts=pieces, texts=pieces, calls=made, sizes=st.lists(st.integers(1, 60), max_size=30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_an_answer_survives_however_it_is_torn(name, thoughts, texts, calls, sizes):
     frames = FRAMES[name](thoughts, texts, calls, "tool_use" if calls else "end_turn")
     chunks, evidence = streamed(name, wire(name, frames), list(sizes))
@@ -370,7 +361,7 @@ def test_an_answer_survives_however_it_is_torn(name, thoughts, texts, calls, siz
 
 
 @given(thoughts=pieces, texts=pieces, calls=made)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whole_and_streamed_say_the_same(thoughts, texts, calls):
     frames = gemini_frames(thoughts, texts, calls, "")
     call = call_of({"messages": []})
