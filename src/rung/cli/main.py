@@ -19,6 +19,7 @@ COMMANDS = {
     "models": ("rung.cli.models", "Local models: list, pull, verify, remove."),
     "prices": ("rung.cli.prices", "The price table and its date."),
     "serve": ("rung.cli.serve", "Start the gateway."),
+    "sim": ("rung.cli.sim", "Simulate the providers: no keys, any outage."),
     "tool": ("rung.cli.tool", "Format, repair, validate, lint, convert: no model asked."),
 }
 
