@@ -214,6 +214,27 @@ async def test_the_last_rung_is_not_buffered():
     await drain(record)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("text", "kept"), [("{oops", False), ('{"a":1}', True)])
+async def test_broken_json_of_the_last_rung_is_served_and_not_stored(stream, text, kept):
+    exact = ScriptedRung([Declined("miss")], name="exact")
+    record = await run(make_call(stream=stream, body=JSON), [exact, ScriptedRung([text])])
+    if stream:
+        await drain(record)
+    await record.finish()
+    ((answer, stored),) = exact.settled
+    assert answer is record.answer
+    assert (stored is not None) == kept
+
+
+async def test_a_refused_answer_is_charged():
+    rung = ScriptedRung(["{oops"])
+    record = await run(make_call(body=JSON), [rung, ScriptedRung(['{"a":1}'])])
+    assert (record.attempts[0].reason, record.attempts[0].cost) == ("not_json", 0)
+    assert record.attempts[0].usage is not None
+    assert record.cost() == 0
+
+
 async def test_unknown_cost_stays_unknown():
     rung = ScriptedRung([BadAnswerFault("empty")])
     record = await run(make_call(), [rung, ScriptedRung(["ok"])])

@@ -132,21 +132,20 @@ async def _open(answer: Answer, check: NamedCheck | None) -> list[Event]:
             else:
                 raise BadAnswerFault(f"{answer.rung or answer.model} ended its stream without an answer")
         if check is not None:
-            _check(answer, opening, *check)
+            data = answer.body if answer.body is not None else b"".join([event.data for event in opening])
+            if fails(answer, data, check):
+                raise BadAnswerFault(f"{answer.model} failed the {check[0]} check", code=f"not_{check[0]}")
     except BaseException:
         await answer.aclose()
         raise
     return opening
 
 
-def _check(answer: Answer, events: list[Event], name: str, check: Check) -> None:
-    whole = answer.body is not None
-    data = answer.body if answer.body is not None else b"".join(event.data for event in events)
+def fails(answer: Answer, data: bytes, check: NamedCheck) -> bool:
+    """Does the text of an answer that has ended fail its check? `data`: its body, or all frames of its stream."""
     if answer.evidence.tool_calls or answer.evidence.finish_reason != "stop":
-        return  # a tool call has no text to check, and a cut text is told by its finish reason
-    for text in texts_of(data, whole=whole):
-        if check(text) is Verdict.FAIL:
-            raise BadAnswerFault(f"{answer.model} failed the {name} check", code=f"not_{name}")
+        return False  # a tool call has no text to check, and a cut text is told by its finish reason
+    return any(check[1](text) is Verdict.FAIL for text in texts_of(data, whole=answer.body is not None))
 
 
 def _may_have_cost(fault: Fault) -> bool:

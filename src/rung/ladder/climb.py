@@ -16,7 +16,7 @@ import msgspec
 from rung.answer import Answer, Event
 from rung.call import Call
 from rung.errors import DeadlineError, Fault, LadderExhausted, RateLimitFault, RungError
-from rung.ladder.attempt import Attempt, NamedCheck, Opened, ask
+from rung.ladder.attempt import Attempt, NamedCheck, Opened, ask, fails
 from rung.ladder.budget import RetryBudget
 from rung.ladder.checks import check_for
 from rung.ladder.hedge import Hedger
@@ -99,6 +99,9 @@ class Climb(msgspec.Struct):
                 stored = answer.body
                 if stored is None and self._kept_size <= KEEP_LIMIT:
                     stored = b"".join(self._kept)
+                check = None if self.buffered else check_for(self.call)
+                if stored is not None and check is not None and fails(answer, stored, check):
+                    stored = None  # nobody better was left to ask, but it need not be repeated
             assert self._opened is not None
             last = self._opened.attempt
             last.usage, last.cost = answer.evidence.usage, answer.evidence.cost
