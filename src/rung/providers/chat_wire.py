@@ -151,9 +151,16 @@ def read_whole(body: bytes, name: str) -> Said:
     return said
 
 
+WORDS = Said(True, True, True, False, False, None, None, "")
+"""a chunk that brings some text and nothing else"""
+
+
 def read_chunk(payload: bytes, name: str, *, whole: bool = False) -> Said:
-    """Raises BadAnswerFault or ServerFault if `payload` is no chunk (`whole`: no completion)."""
+    """`WORDS` itself for most chunks. Raises BadAnswerFault or ServerFault if `payload` is no chunk (`whole`: no
+    completion)."""
     reply = _reply(payload, name)
+    if not whole and _only_words(reply):
+        return WORDS
     answer = reasons = tool_calls = False
     blank = True
     finish: str | None = None
@@ -177,6 +184,20 @@ def read_chunk(payload: bytes, name: str, *, whole: bool = False) -> Said:
         raise ServerFault(f"{name} broke off its answer ({finish})", provider=name, code=finish)
     content = answer or reasons
     return Said(bool(reply.choices), content, answer, blank, tool_calls, finish, reply.usage, reply.model or "")
+
+
+def _only_words(reply: _Reply) -> bool:
+    choices = reply.choices
+    if choices is None or len(choices) != 1 or reply.usage is not None:
+        return False
+    choice = choices[0]
+    delta = choice.delta
+    if delta is None or choice.finish_reason is not None:
+        return False
+    text = delta.content
+    if type(text) is not str or not text or text.isspace():
+        return False
+    return not (delta.tool_calls or delta.function_call or delta.refusal or delta.audio)
 
 
 _BROKEN = ("insufficient_system_resource", "error")

@@ -22,6 +22,7 @@ from rung.call import Call
 from rung.errors import BadAnswerFault, Fault, RejectedFault, ServerFault, TimeoutFault
 from rung.providers.chat_wire import (
     SIMULATED,
+    WORDS,
     Said,
     fault_from,
     read_chunk,
@@ -311,6 +312,10 @@ class _Relay:
                 self.broken = payload
                 self.spoke |= content
                 raise
+            if chunk is WORDS and not self._held:
+                self._something = self._written = content = True
+                out.append(frame.raw)
+                continue
             if not evidence.model_version:
                 evidence.model_version = chunk.model
             if chunk.usage is not None:

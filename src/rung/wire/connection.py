@@ -76,6 +76,7 @@ class Connection(asyncio.Protocol):
         "_received",
         "_response",
         "_silent",
+        "_taken",
         "_timer",
         "_told",
         "_total_at",
@@ -104,7 +105,7 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._answered = self._done = self._extra = self._head_done = self._interim = False
         self._told = self._until_eof = self._reading_paused = False
-        self._received = self._silent = 0
+        self._received = self._silent = self._taken = 0
         self._framing: list[tuple[bytes, bytes]] = []
         self._decoder: Decoder | None = None
         self._outgoing: memoryview | None = None
@@ -156,6 +157,7 @@ class Connection(asyncio.Protocol):
 
     def resume(self) -> None:
         """The reader has taken all there was."""
+        self._taken = self._received
         if self._reading_paused:
             self._reading_paused = False
             self._due = min(self._loop.time() + self._deadlines.idle, self._total_at)
@@ -229,6 +231,9 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self.fail(BadAnswerFault(f"{self._owner.label} switched protocols, which was not asked for"))
             return
+        if self._received > self._max_body:
+            self.fail(self._over_body_limit())
+            return
         if self._done:
             self._finish(response)
             return
@@ -237,13 +242,12 @@ class Connection(asyncio.Protocol):
             return
         if not self._head_done:
             return
-        due = self._loop.time() + self._deadlines.idle
-        self._due = due if due < self._total_at else self._total_at
+        self._due = min(self._loop.time() + self._deadlines.idle, self._total_at)
         if not self._whole:
             if self._parts or not self._told:
                 self._told = True
                 response.wake()
-            if not self._reading_paused and sum(map(len, self._parts)) > _HIGH_WATER:
+            if self._received - self._taken > _HIGH_WATER and not self._reading_paused:
                 self._reading_paused = True
                 assert self._transport is not None
                 self._transport.pause_reading()
@@ -365,14 +369,11 @@ class Connection(asyncio.Protocol):
         if self._done:
             return
         self._silent = 0
-        received = self._received
         if self._decoder is not None:
-            data = self._decoder.feed(data, self._max_body - received)
+            data = self._decoder.feed(data, self._max_body - self._received)
             if not data:
                 return
-        self._received = received = received + len(data)
-        if received > self._max_body:
-            raise self._over_body_limit()
+        self._received += len(data)
         self._parts.append(data)
 
     def on_message_complete(self) -> None:

@@ -62,35 +62,24 @@ class Splitter:
         buffer = self.pending + data if self.pending else data
         if not self._seen_cr and _CR in data:
             self._seen_cr = True
-        known = max(len(self.pending) - 2, 0)
-        if self._seen_cr or buffer[:1] == b"\n" or buffer.find(b"\n\n\n", known) >= 0:
-            frames = self._by_lines(buffer)
-        elif buffer.find(b"\n\n", known) < 0:
-            frames = []
-            self.pending = buffer
+        pieces = buffer.split(b"\n\n")
+        plain = buffer.count(b"\n") == 2 * len(pieces) - 2  # each frame is one line
+        if plain and not self._seen_cr and (self._started or buffer[:1] != _BOM[:1]):
+            self.pending = pieces.pop()
+            self._line = 0
+            self._started = self._started or bool(pieces)
+            frames = [
+                Frame(piece + b"\n\n", piece[6:], b"") if piece[:6] == b"data: " else self._parse(piece + b"\n\n")
+                for piece in pieces
+            ]
         else:
-            frames = self._by_blank_lines(buffer)
+            frames = self._by_lines(buffer)
         if len(self.pending) > _MAX_PENDING:
             raise BadAnswerFault(f"the event stream holds more than {_MAX_PENDING} bytes without the end of an event")
         return frames
 
-    def _by_blank_lines(self, buffer: bytes) -> list[Frame]:
-        """The common case: only LF, no stray blank lines, at least one frame end."""
-        pieces = buffer.split(b"\n\n")
-        self.pending = pieces.pop()
-        self._line = 0
-        frames = []
-        for piece in pieces:
-            if piece[:6] == b"data: " and _LF not in piece:
-                frames.append(Frame(piece + b"\n\n", piece[6:], b""))
-            else:
-                self._started = self._started or bool(frames)
-                frames.append(self._parse(piece + b"\n\n"))
-        self._started = True
-        return frames
-
     def _by_lines(self, buffer: bytes) -> list[Frame]:
-        """Any mixture of line ends."""
+        """Any mixture of line ends, any number of lines."""
         frames = []
         start, line = 0, self._line
         while (end := _LINE_END.search(buffer, line)) is not None:
