@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import logging
 import os
 import queue
@@ -62,6 +63,8 @@ async def _serve(settings: Settings, path: Path | None, host: str | None, port: 
     server = settings.server
     gateway = Gateway(settings, lines=True)
     await gateway.start()
+    gc.collect()
+    gc.freeze()  # what is here now stays: the collector need not look at it again
     watching = asyncio.create_task(_watch(gateway, path).run())
     try:
         return await serve(

@@ -231,7 +231,7 @@ class Exchange:
         elif self._remaining >= 0:
             body = self._next(body, more)
         elif not more:
-            framing = b"content-length: %d\r\n" % len(body)
+            framing = f"content-length: {len(body)}\r\n".encode()
         elif self.http10:
             self.keep_alive = False
         else:

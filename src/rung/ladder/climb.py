@@ -161,7 +161,9 @@ async def climb(
             continue  # a second attempt has asked it, in vain
         record.asked.append(rung)
         check = check_for(call) if place + 1 < len(rungs) else None
-        for tries_left in reversed(range(budget.tries)):
+        tries_left = budget.tries
+        while True:
+            tries_left -= 1
             if time.monotonic() >= call.deadline:
                 raise DeadlineError(f"the call's deadline passed before {rung.name} could be asked")
             try:

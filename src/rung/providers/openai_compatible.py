@@ -53,6 +53,7 @@ class OpenAICompatible:
         self._client = client
         self._rules = ModelRules(endpoint.models)
         self._target = f"{endpoint.base_path}/chat/completions"
+        self._touched = frozenset(("rung", *endpoint.strip, *(old for old, _ in endpoint.rename)))
 
     async def chat(self, call: Call, model: str, deadlines: Deadlines) -> Answer:
         """Ask `model`; the answer's events arrive as the provider sends them.
@@ -150,26 +151,36 @@ class OpenAICompatible:
         name = _quoted(model)
         ask_usage = call.stream and end.usage_in_stream and not call.include_usage
         rule = self._rules.of(model)
-        strip = rule.strip or end.strip
-        stripped = [field for field in body if field in end.strip or field in rule.strip] if strip else []
-        renamed = [(old, new) for old, new in end.rename if old in body and new not in body] if end.rename else []
-        replace = self._changed(body, rule, stripped) if rule.effort or end.strip_messages else None
-        if not (stripped or renamed or replace or "rung" in body) and "model" in body:
+        untouched = self._touched.isdisjoint(body) and not (rule.strip or rule.effort or end.strip_messages)
+        changes = None if untouched else self._changes(body, rule, evidence)
+        if changes is None and "model" in body:
             # the usual call: nothing but the model, and perhaps the asking for usage
             raw = replace_text(call.raw, "model", body["model"], name)
             if raw is not None and not ask_usage:
                 return raw
             if raw is not None and "stream_options" not in body:
                 return append_member(raw, "stream_options", b'{"include_usage":true}')
-        replace = {"model": name, **(replace or {})}
+        changed, gone = changes or ({}, [])
+        replace = {"model": name, **changed}
         if ask_usage:
             options = body.get("stream_options") or {}
             replace["stream_options"] = orjson.dumps({**options, "include_usage": True})
-        for old, new in renamed:
-            replace[new] = orjson.dumps(body[old])
+        return edit(call.raw, replace=replace, remove=["rung", *(field for field in gone if field not in replace)])
+
+    def _changes(
+        self, body: dict[str, Any], rule: ModelRule, evidence: Evidence
+    ) -> tuple[dict[str, bytes], list[str]] | None:
+        """-> (members with another value, members to remove), or None if there is neither."""
+        end = self.endpoint
+        stripped = [field for field in body if field in end.strip or field in rule.strip]
+        replace = self._changed(body, rule, stripped)
         evidence.stripped = tuple(stripped)
-        gone = [field for field in stripped if field in body and field not in replace]
-        return edit(call.raw, replace=replace, remove=["rung", *gone, *(old for old, _ in renamed)])
+        gone = [field for field in stripped if field in body]
+        for old, new in end.rename:
+            if old in body and new not in body:
+                replace[new] = orjson.dumps(body[old])
+                gone.append(old)
+        return (replace, gone) if replace or gone or "rung" in body else None
 
     def _changed(self, body: dict[str, Any], rule: ModelRule, stripped: list[str]) -> dict[str, bytes]:
         """Members whose value this provider or model wants otherwise; adds to `stripped` what is told."""

@@ -13,6 +13,9 @@ from rung.call import Call
 from rung.ladder.breaker import Breaker
 from rung.wire.client import Deadlines
 
+_SLACK = 0.05
+"""seconds a call may outlive its own deadline here: most calls allow as much as we do, and have just come"""
+
 
 class Provider(Protocol):
     """What this rung needs of a wire adapter (`providers/`)."""
@@ -48,7 +51,7 @@ class CloudRung:
     async def attempt(self, call: Call) -> Answer | Declined:
         limits = self._deadlines
         left = call.remaining()
-        if left < limits.total:
+        if left < limits.total - _SLACK:
             limits = Deadlines(limits.connect, limits.first_byte, limits.idle, left)
         answer = await self._provider.chat(call, self._model, limits)
         answer.rung = self.name

@@ -229,7 +229,7 @@ def _entry(call: Call, answer: Answer, stored: bytes) -> Stored:
     evidence = answer.evidence
     return Stored(
         data=stored,
-        shape=shape_of(stream=not answer.whole, include_usage=call.include_usage),
+        shape=shape_of(stream=answer.body is None, include_usage=call.include_usage),
         model=answer.model,
         rung=answer.rung,
         usage=evidence.usage,

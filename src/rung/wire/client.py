@@ -147,7 +147,7 @@ class Client:
             check_private(origin, private)
         pool = self._pools.get(origin) or self._pool(origin)
         head = pool.heads.get((method, target, headers)) or self._prepare(pool, method, target, headers)
-        end = b"content-length: %d\r\n\r\n" % len(body) if body or method in _WITH_BODY else b"\r\n"
+        end = f"content-length: {len(body)}\r\n\r\n".encode() if body or method in _WITH_BODY else b"\r\n"
         started = asyncio.get_running_loop().time()
         total_at = started + deadlines.total
         connection = pool.take(started)

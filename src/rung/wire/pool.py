@@ -76,7 +76,7 @@ class Pool:
         """An idle connection, if there is one that can be used."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and now - connection.idle_since <= self.idle_expiry:
+            if now - connection.idle_since <= self.idle_expiry and connection.usable:
                 return connection
             connection.drop()
         return None
