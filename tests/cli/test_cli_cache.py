@@ -146,3 +146,51 @@ def test_no_gateway_there() -> None:
 
 def test_an_odd_address_is_bad_usage() -> None:
     assert run("stats", "--url", "file:///etc/passwd").exit_code == 2
+
+
+SUMS = {
+    "calls": 3,
+    "input_tokens": 30_000,
+    "hit_rate": 0.5,
+    "hit_rate_of_expected": 0.75,
+    "saved": 2_500_000_000,
+    "lost": 10**9,
+    "simulated": 3,
+}
+MISS = {
+    "reason": "timestamp",
+    "model": "openai:gpt-6-luna",
+    "expected_tokens": 5000,
+    "read_tokens": 0,
+    "lost": 10**9,
+    "part": "messages[0] (system)",
+    "byte": 38,
+    "before": "xx xx 99:91",
+    "after": "xx xx 99:92",
+}
+EXPLAINED = {
+    "enabled": True,
+    "models": [{"model": "openai:gpt-6-luna", **SUMS, "prefixes": [{"prefix": "ab" * 8, **SUMS, "saved": -5}]}],
+    "reasons": {"timestamp": 1},
+    "misses": [MISS],
+}
+
+
+def test_explain(gateway: FakeGateway) -> None:
+    gateway.reply = 200, EXPLAINED
+    lines = run("explain", "--url", gateway.url).stdout.splitlines()
+    assert lines[0] == "openai:gpt-6-luna  (simulated)"
+    assert "50.0% read (75.0% of what was sent before), saved 0.0025, lost 0.001 USD" in lines[1]
+    assert "saved -0.000000000005" in lines[2]
+    assert lines[3] == "misses: timestamp 1"
+    assert lines[4] == "- a timestamp changed: openai:gpt-6-luna, 0 of 5,000 tokens read, 0.001 USD lost"
+    assert lines[5:] == ["  in messages[0] (system), byte 38", "  before  xx xx 99:91", "  after   xx xx 99:92"]
+    assert gateway.asked[0][1] == "/admin/cache/explain"
+    assert json.loads(run("explain", "--url", gateway.url, "--json").stdout) == EXPLAINED
+
+
+def test_explain_of_nothing(gateway: FakeGateway) -> None:
+    gateway.reply = 200, {"enabled": False, "models": [], "reasons": {}, "misses": []}
+    assert "is false" in run("explain", "--url", gateway.url).stdout
+    gateway.reply = 200, {"enabled": True, "models": [], "reasons": {}, "misses": []}
+    assert "no call yet" in run("explain", "--url", gateway.url).stdout

@@ -1,4 +1,4 @@
-"""``rung cache``: look at or empty the running gateway's exact cache."""
+"""``rung cache``: the running gateway's exact cache, and what the providers' prompt caches did for it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import orjson
 
 from rung.cli.config import as_json, named_file
 from rung.config import load
+from rung.doors.reply import usd
 from rung.errors import RungError
 
 TIMEOUT = 10.0
@@ -23,7 +24,7 @@ gateway_url = click.option("--url", help="Where the gateway listens; default: as
 
 @click.group()
 def command() -> None:
-    """Look at or empty the running gateway's cache."""
+    """The running gateway's exact cache, and the providers' prompt caches."""
 
 
 @command.command()
@@ -55,6 +56,71 @@ def purge(url: str | None, path: Path | None, as_json: bool) -> None:
     """Forget every stored answer, on disk too."""
     told = ask("/admin/cache/purge", url, path, body=b"{}")
     click.echo(orjson.dumps(told).decode() if as_json else f"{told['purged']} stored answers forgotten")
+
+
+@command.command()
+@gateway_url
+@named_file
+@as_json
+def explain(url: str | None, path: Path | None, as_json: bool) -> None:
+    """What the providers' prompt caches read and saved, and why they missed. Private text is masked."""
+    told = ask("/admin/cache/explain", url, path)
+    if as_json:
+        click.echo(orjson.dumps(told).decode())
+        return
+    if not told["enabled"]:
+        click.echo("prompt_cache.enabled is false: nothing is recorded")
+    elif not told["models"]:
+        click.echo("no call yet that was long enough for a prompt cache")
+    for model in told["models"]:
+        click.echo(f"{model['model']}{'  (simulated)' if model['simulated'] else ''}")
+        click.echo(_line("all", model))
+        for prefix in model["prefixes"][:PREFIXES]:
+            click.echo(_line(prefix["prefix"], prefix))
+    if told["misses"]:
+        counts = ", ".join(f"{reason} {number}" for reason, number in sorted(told["reasons"].items()))
+        click.echo(f"misses: {counts}")
+    for miss in told["misses"][:MISSES]:
+        lost = "unknown" if miss["lost"] is None else usd(miss["lost"])
+        read = f"{miss['read_tokens']:,} of {miss['expected_tokens']:,} tokens read"
+        click.echo(f"- {WHY.get(miss['reason'], miss['reason'])}: {miss['model']}, {read}, {lost} USD lost")
+        if miss["part"]:
+            click.echo(f"  in {miss['part']}, byte {miss['byte']}")
+        if miss["before"] or miss["after"]:
+            click.echo(f"  before  {miss['before']}\n  after   {miss['after']}")
+
+
+PREFIXES = 5
+MISSES = 10
+"""shown; --json tells more"""
+
+WHY = {
+    "timestamp": "a timestamp changed",
+    "identifier": "an identifier changed",
+    "number": "a number changed",
+    "text": "the text changed",
+    "parameter": "a parameter changed",
+    "tools_reordered": "the tools came in another order",
+    "tools_changed": "the tools changed",
+    "expired": "unused for too long",
+    "parallel": "sent before the first answer had ended",
+    "not_found": "the same prompt, but the provider did not have it",
+    "not_compared": "too many misses to look at each",
+}
+
+
+def _line(name: str, told: dict[str, Any]) -> str:
+    """One line of sums."""
+    expected = told["hit_rate_of_expected"]
+    of_expected = "" if expected is None else f" ({expected:.1%} of what was sent before)"
+    return (
+        f"  {name:16} {told['calls']} calls, {told['input_tokens']:,} input tokens, {told['hit_rate']:.1%} read"
+        f"{of_expected}, saved {_signed(told['saved'])}, lost {usd(told['lost'])} USD"
+    )
+
+
+def _signed(pico: int) -> str:
+    return usd(pico) if pico >= 0 else f"-{usd(-pico)}"
 
 
 def ask(route: str, url: str | None, config: Path | None, body: bytes | None = None) -> dict[str, Any]:

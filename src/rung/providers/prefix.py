@@ -126,10 +126,10 @@ def cache_key(call: Call) -> str | None:
 
 def mark_blocks(body: dict[str, Any], *, grows: bool) -> bool:
     """Set Anthropic's break-points in a request of theirs: tools, instructions and, if the conversation `grows`,
-    the newest block and one every `STRIDE` blocks before it. -> were any set?
+    the newest block and as many before it, `STRIDE` blocks apart, as are left. -> were any set?
 
-    The ones in between stand at fixed places, so that the next request finds what this one wrote although a
-    turn added more blocks than are looked back.
+    The latter let a request find what the one before wrote although a turn added more blocks than are looked
+    back. They cost nothing: what is written is written once.
     """
     control = {"type": "ephemeral"}
     marked: list[dict[str, Any]] = []
@@ -141,10 +141,8 @@ def mark_blocks(body: dict[str, Any], *, grows: bool) -> bool:
         last = len(blocks) - 1
         while last >= 0 and (blocks[last]["type"] in _UNMARKED or blocks[last] == {"type": "text", "text": ""}):
             last -= 1
-        wanted = [last, *range(last // STRIDE * STRIDE, 0, -STRIDE)] if last >= 0 else []
-        marked += [blocks[place] for place in dict.fromkeys(wanted) if blocks[place]["type"] not in _UNMARKED][
-            : MOST_MARKS - len(marked)
-        ]
+        places = [place for place in range(last, -1, -STRIDE) if blocks[place]["type"] not in _UNMARKED]
+        marked += [blocks[place] for place in places[: MOST_MARKS - len(marked)]]
     for block in marked:
         block["cache_control"] = control
     return bool(marked)
