@@ -86,6 +86,11 @@ class _Told:
         """Answered by a model below the reference that nothing has been proved about."""
         return self._record.answer is not None and self._record.answer.evidence.unproved
 
+    @property
+    def simulated(self) -> bool:
+        """Answered by a simulated provider: no figure of it says anything about a real one."""
+        return self._record.answer is not None and self._record.answer.evidence.simulated
+
 
 class Result(_Told):
     """A whole answer. `body` is the ``chat.completion`` as a dict."""

@@ -15,6 +15,7 @@ COMMANDS = {
     "bench": ("rung.cli.bench", "Replay your own data: how right, how fast."),
     "cache": ("rung.cli.cache", "Look at or empty the running gateway's cache."),
     "config": ("rung.cli.config", "Check or show the configuration."),
+    "demo": ("rung.cli.demo", "What rung does, shown on simulated providers."),
     "ledger": ("rung.cli.ledger", "What was asked, who answered, what it cost."),
     "models": ("rung.cli.models", "Local models: list, pull, verify, remove."),
     "prices": ("rung.cli.prices", "The price table and its date."),
