@@ -23,7 +23,7 @@ POLL = 0.25
 """seconds between two looks of a follower"""
 
 
-class ClimbRow(msgspec.Struct, gc=False, kw_only=True):
+class ClimbRow(msgspec.Struct, gc=False):
     """One climb. Field for field a column of `climbs` (`migrations.LEDGER`), in its order.
 
     `started_at` is in unix seconds, `*_ms` in milliseconds, tokens as in `rung.answer.Usage` (None where
@@ -42,7 +42,7 @@ class ClimbRow(msgspec.Struct, gc=False, kw_only=True):
     mode: str = "auto"
     private: bool = False
     stream: bool = False
-    outcome: str
+    outcome: str = "answered"
     rung: str = ""
     model: str = ""
     model_version: str = ""
@@ -51,7 +51,7 @@ class ClimbRow(msgspec.Struct, gc=False, kw_only=True):
     error_code: str | None = None
     cache: str = ""
     first_content_ms: float | None = None
-    total_ms: float
+    total_ms: float = 0.0
     input_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
