@@ -38,9 +38,10 @@ MODELS = {
 }
 ORDER = tuple(MODELS)
 
-DEADLINE = 4.0
-"""seconds each call is given; a call that has not ended by itself `GRACE` later hangs"""
+HURRY, PATIENCE = 4.0, 20.0
+"""seconds each call is given: where silence is a fault that is played, and where it would only be a busy machine"""
 GRACE = 8.0
+"""seconds after its deadline from which a call counts as hanging"""
 
 JSON_QUESTION = "as JSON"
 
@@ -91,6 +92,8 @@ class Room:
     gateway: Watched
     tables: Mapping[str, Mapping[str, Any]]
     answers: Path
+    toml: str
+    deadline: float
     counts: Counter[str] = field(default_factory=Counter)
     asked: dict[str, tuple[str, bool, Outcome]] = field(default_factory=dict)
     """question -> model, stream and what came of it, to see later what was kept"""
@@ -100,6 +103,12 @@ class Room:
         said = {name: {**told, "faults": [], **tables.get(name, {})} for name, told in self.tables.items()}
         scenario = await asyncio.to_thread(Scenario.of, {"answers": {"file": str(self.answers)}, **said})
         await asyncio.to_thread(self.sim.use, scenario)
+
+    async def be_patient(self) -> None:
+        """Longer deadlines from now on; the cache stays."""
+        self.deadline = PATIENCE
+        settings = await asyncio.to_thread(_settings, self.answers.parent, self.toml.format(silence=PATIENCE))
+        await self.gateway.reload(settings)
 
     async def ask(
         self, question: str, *, model: str, stream: bool, leave_after: int | None = None, by: str = ""
@@ -112,8 +121,8 @@ class Room:
         if JSON_QUESTION in question:
             body["response_format"] = {"type": "json_object"}
         try:
-            async with asyncio.timeout(DEADLINE + GRACE):
-                raw = await _post(self.url, body, leave_after)
+            async with asyncio.timeout(self.deadline + GRACE):
+                raw = await _post(self.url, body, leave_after, self.deadline)
             outcome = Outcome("left") if raw is None else _judge(*raw, question, stream, by)
         except TimeoutError:
             raise Broken(f"{question!r} to {model} hangs") from None
@@ -124,7 +133,9 @@ class Room:
         return outcome
 
 
-async def _post(url: str, body: Mapping[str, Any], leave_after: int | None) -> tuple[int, dict[str, str], bytes] | None:
+async def _post(
+    url: str, body: Mapping[str, Any], leave_after: int | None, deadline: float
+) -> tuple[int, dict[str, str], bytes] | None:
     """-> (status, headers, body), read strictly; None if the client was told to leave."""
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -132,7 +143,7 @@ async def _post(url: str, body: Mapping[str, Any], leave_after: int | None) -> t
         data = json.dumps(body).encode()
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-type: application/json\r\n"
-            f"x-rung-deadline-ms: {round(DEADLINE * 1000)}\r\nconnection: close\r\ncontent-length: {len(data)}\r\n\r\n"
+            f"x-rung-deadline-ms: {round(deadline * 1000)}\r\nconnection: close\r\ncontent-length: {len(data)}\r\n\r\n"
         )
         writer.write(head.encode() + data)
         if leave_after is not None:
@@ -178,7 +189,7 @@ def _judge(status: int, headers: dict[str, str], body: bytes, question: str, str
     if not stream:
         choice = json.loads(body)["choices"][0]
         text = choice["message"]["content"]
-        return _ended(Outcome("whole", status, "", provider, climb, text), choice["finish_reason"], expected)
+        return _ended(Outcome("whole", status, "", provider, climb, text or ""), choice["finish_reason"], expected)
     *frames, rest = body.decode().split("\n\n")
     if rest:
         raise Broken(f"the stream ends inside a frame: {rest!r}")
@@ -208,7 +219,8 @@ def _ended(outcome: Outcome, finish: str | None, expected: str) -> Outcome:
         if expected.startswith("{"):
             outcome.kind, outcome.code = "short", "broken_json"
         return outcome
-    good = outcome.text == expected if outcome.kind == "whole" else expected.startswith(outcome.text or "")
+    blank = not outcome.text.strip()
+    good = outcome.text == expected if outcome.kind == "whole" else blank or expected.startswith(outcome.text)
     if not good:
         raise Broken(f"{outcome.provider} said {outcome.text!r} ({outcome.kind}, {finish}); by {outcome.climb}")
     return outcome
@@ -223,9 +235,17 @@ def _error(body: Any) -> str:
 
 @asynccontextmanager
 async def room(
-    place: Path, toml: str = "", *, faults: Mapping[str, list[dict[str, Any]]] | None = None, seed: int = 0
+    place: Path,
+    toml: str = "",
+    *,
+    faults: Mapping[str, list[dict[str, Any]]] | None = None,
+    seed: int = 0,
+    silence: float = PATIENCE,
 ) -> AsyncIterator[Room]:
-    """Simulators, gateway and door; nothing of them is left afterwards, or Broken is raised."""
+    """Simulators, gateway and door; nothing of them is left afterwards, or Broken is raised.
+
+    `silence`: seconds after which the gateway gives a silent provider up.
+    """
     await asyncio.to_thread(place.mkdir, parents=True, exist_ok=True)
     said = place / "answers.jsonl"
     rows = [
@@ -245,9 +265,9 @@ async def room(
     tasks, files = asyncio.all_tasks(), open_files()
     async with simulator(scenario, seed=seed, clock=RealClock()) as sim:
         text = BASE + toml + "".join(f'[providers.{name}]\nbase_url = "{sim.url(name)}"\n' for name in ORDER)
-        settings = await asyncio.to_thread(_settings, place, text)
+        settings = await asyncio.to_thread(_settings, place, text.format(silence=silence))
         async with Watched(settings) as gateway, running(App(gateway)) as url:
-            there = Room(url, sim, gateway, tables, said)
+            there = Room(url, sim, gateway, tables, said, text, HURRY if silence < HURRY else PATIENCE)
             yield there
     await _settle(lambda: asyncio.all_tasks() <= tasks and open_files() <= files)
     if left := asyncio.all_tasks() - tasks:
@@ -266,9 +286,9 @@ strong = "openai:gpt-6-luna"
 fallback = ["deepseek:deepseek-flash", "gemini:gemini-3.5-flash-lite", "openai:gpt-6-luna"]
 [deadlines]
 connect = 1
-first_byte = 0.4
-idle = 0.3
-total = 10
+first_byte = {silence}
+idle = {silence}
+total = 30
 """
 
 

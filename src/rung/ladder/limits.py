@@ -36,8 +36,11 @@ class Limit:
 
 def exhausted(headers: Iterable[tuple[bytes, bytes]]) -> Limit | None:
     """The limit that binds longest, or None. Names must be lower case."""
-    low = [(name, value) for name, value in headers if len(value) <= _LOW and _binds(name, value)]
-    if not low:
+    low = None
+    for name, value in headers:  # every answer comes by here: one look at most headers
+        if len(value) <= _LOW and b"remaining" in name and _binds(name, value):
+            low = [*(low or ()), (name, value)]
+    if low is None:
         return None
     told = dict(headers)
     found: Limit | None = None
@@ -51,7 +54,7 @@ def exhausted(headers: Iterable[tuple[bytes, bytes]]) -> Limit | None:
 
 def _binds(name: bytes, value: bytes) -> bool:
     """Does it say that little is left? Of requests and of answers' tokens only nothing is little."""
-    if b"remaining" not in name or b"ratelimit" not in name:
+    if b"ratelimit" not in name:
         return False
     return value == b"0" or (b"token" in name and b"output" not in name and value.isdigit())
 
