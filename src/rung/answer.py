@@ -93,7 +93,7 @@ class Event(msgspec.Struct, gc=False):
     last: bool = False
 
 
-class Evidence(msgspec.Struct):
+class Evidence(msgspec.Struct, gc=False):
     """What is known about an answer once its stream has ended (partly before: the model, for one).
 
     `complete` is True only if a finish reason came *and* the stream ended with its terminator.

@@ -113,11 +113,8 @@ class Said(msgspec.Struct, gc=False):
     model: str
 
 
-def _reply(payload: bytes, name: str) -> _Reply:
-    try:
-        reply = _decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BadAnswerFault(f"{name} sent something that is not a chat completion", provider=name) from None
+def _checked(reply: _Reply, name: str) -> None:
+    """Raise the error inside a 200; put where they belong the members that a provider keeps elsewhere."""
     if reply.error is not None:
         raise _inner_fault(reply.error, name)
     if reply.x_groq is not None:
@@ -127,7 +124,6 @@ def _reply(payload: bytes, name: str) -> _Reply:
             reply.usage = reply.x_groq.usage
     if reply.usage is not None and reply.service_tier is not None:
         reply.usage.service_tier = reply.service_tier
-    return reply
 
 
 def _inner_fault(error: _ErrorMember | str, name: str) -> Fault:
@@ -158,9 +154,13 @@ WORDS = Said(True, True, True, False, False, None, None, "")
 def read_chunk(payload: bytes, name: str, *, whole: bool = False) -> Said:
     """`WORDS` itself for most chunks. Raises BadAnswerFault or ServerFault if `payload` is no chunk (`whole`: no
     completion)."""
-    reply = _reply(payload, name)
+    try:
+        reply = _decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadAnswerFault(f"{name} sent something that is not a chat completion", provider=name) from None
     if not whole and _only_words(reply):
         return WORDS
+    _checked(reply, name)
     answer = reasons = tool_calls = False
     blank = True
     finish: str | None = None
@@ -188,16 +188,16 @@ def read_chunk(payload: bytes, name: str, *, whole: bool = False) -> Said:
 
 def _only_words(reply: _Reply) -> bool:
     choices = reply.choices
-    if choices is None or len(choices) != 1 or reply.usage is not None:
+    if choices is None or len(choices) != 1 or reply.usage or reply.error is not None or reply.x_groq:
         return False
     choice = choices[0]
     delta = choice.delta
     if delta is None or choice.finish_reason is not None:
         return False
-    text = delta.content
-    if type(text) is not str or not text or text.isspace():
+    if delta.tool_calls or delta.function_call or delta.refusal or delta.audio:
         return False
-    return not (delta.tool_calls or delta.function_call or delta.refusal or delta.audio)
+    text = delta.content
+    return type(text) is str and text != "" and not text.isspace()
 
 
 _BROKEN = ("insufficient_system_resource", "error")

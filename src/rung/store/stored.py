@@ -20,7 +20,7 @@ def shape_of(*, stream: bool, include_usage: bool) -> str:
     return "stream+usage" if include_usage else "stream"
 
 
-class Stored(msgspec.Struct):
+class Stored(msgspec.Struct, gc=False):
     """One whole, good answer and what was known about it.
 
     `data` is the answer as it was first sent, in `shape` (one of `SHAPES`); `created` is `time.time()` then.
