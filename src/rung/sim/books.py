@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from rung.providers.prices import PriceBook
@@ -125,14 +124,11 @@ class Books:
         if price is None:
             return None
         rates = price.rates(entry.at, counts.prompt)
-        long = price.fields.get("cache_write_1h") or price.fields.get("cache_write_12h")
-        short = price.fields.get("cache_write")
-        rate = rates.cache_write if long is None or not short else int(rates.cache_write * _ratio(long, short))
         return (
             counts.input * rates.input
             + counts.cache_read * rates.cache_read
             + counts.cache_write * rates.cache_write
-            + counts.cache_write_long * rate
+            + counts.cache_write_long * rates.cache_write_long
             + counts.completion * rates.output
         )
 
@@ -151,7 +147,3 @@ class Books:
             "cost_pico_usd": told + untold,
             "models": rows,
         }
-
-
-def _ratio(long: Any, short: Any) -> Decimal:
-    return Decimal(str(long)) / Decimal(str(short))
