@@ -11,6 +11,7 @@ PARTS = {
     "gateway": "gateway/run.py",
     "callgrind": "callgrind/count.py",
     "soak": "soak/soak.py",
+    "prompt_cache": "prompt_cache/run.py",
 }
 DEFAULT = ("gateway", "callgrind")
 

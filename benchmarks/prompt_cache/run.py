@@ -18,21 +18,19 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import agents
 import orjson
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import trace  # noqa: E402
-
-from rung import __version__, config  # noqa: E402
-from rung.errors import RungError  # noqa: E402
-from rung.gateway import Gateway  # noqa: E402
-from rung.sim import Clock, Simulator, simulator  # noqa: E402
-from rung.sim.clock import RealClock  # noqa: E402
+from rung import __version__, config
+from rung.errors import RungError
+from rung.gateway import Gateway
+from rung.sim import Clock, Simulator, simulator
+from rung.sim.clock import RealClock
 
 MODELS = ("anthropic:claude-sonnet-5-5", "openai:gpt-6-luna", "deepseek:deepseek-flash")
 NAMES = ("strong", "fast", "auto")
@@ -55,8 +53,8 @@ provider that also stores its output gets no credit for that).
 Breaker, retries and hedging are off: they keep real time, the trace keeps virtual time.
 arms: rung = the gateway as shipped, with x-rung-session; derived = the same without x-rung-session; off = the same \
 names with prompt_cache.enabled = false; round_robin = every call to the next of the three providers in turn (the \
-next again where one is down), prompt_cache.enabled = false; round_robin_marked = that with break-points and cache keys \
-set as in the first arm."""
+next again where one is down), prompt_cache.enabled = false; round_robin_marked = that with break-points and cache \
+keys set as in the first arm."""
 
 
 class Virtual(Clock):
@@ -140,11 +138,11 @@ async def arm(name: str, seed: int, sessions: int) -> dict[str, Any]:
             told = settings(sim, ["anthropic", "openai", "deepseek"], Path(folder), LADDER + off)
             async with Gateway(told) as gateway:
                 gateway.prompts.clock = clock.now
-                return await _play(name, gateway, sim, clock, trace.sessions(seed, sessions))
+                return await _play(name, gateway, sim, clock, agents.sessions(seed, sessions))
 
 
 async def _play(
-    name: str, gateway: Gateway, sim: Simulator, clock: Virtual, sessions: list[trace.Session]
+    name: str, gateway: Gateway, sim: Simulator, clock: Virtual, sessions: list[agents.Session]
 ) -> dict[str, Any]:
     queue: list[tuple[float, int, int]] = [(session.start, session.number, 0) for session in sessions]
     heapq.heapify(queue)
@@ -190,7 +188,7 @@ async def _play(
         messages.append(message)
         if place + 1 < len(session.turns):
             heapq.heappush(queue, (now + clock.slept + session.turns[place + 1].pause, number, place + 1))
-    moves = [sum(a != b for a, b in zip(models, models[1:], strict=False)) for models in homes.values()]
+    moves = [sum(a != b for a, b in pairwise(models)) for models in homes.values()]
     told = gateway.prompts.told()
     return {
         **total.told(),
@@ -203,7 +201,7 @@ async def _play(
 
 
 async def _ask(
-    name: str, gateway: Gateway, session: trace.Session, messages: list[dict[str, Any]], turn: int
+    name: str, gateway: Gateway, session: agents.Session, messages: list[dict[str, Any]], turn: int
 ) -> dict[str, Any] | None:
     """One call; -> the assistant's message, None if nobody answers."""
     if name.startswith("round_robin"):
@@ -238,7 +236,7 @@ async def fan_out(seed: int, width: int = 16) -> dict[str, Any]:
                 async with simulator(scenario, clock=RealClock(datetime(2026, 11, 23, 12, tzinfo=UTC))) as sim:
                     set_up = settings(sim, [provider], Path(folder), f"[prompt_cache]\nhold = {hold}\n")
                     async with Gateway(set_up) as gateway:
-                        session = trace.sessions(seed, 1)[0]
+                        session = agents.sessions(seed, 1)[0]
                         asked = [
                             gateway.chat(
                                 [
@@ -270,7 +268,7 @@ async def contents(seed: int, calls: int = 60, every: float = 10.0) -> dict[str,
                     Path(folder),
                     f"[prompt_cache]\ncontents = {str(made).lower()}\n[exact]\nenabled=false",
                 )
-                text = trace.text(Random(seed), 6000)
+                text = agents.text(Random(seed), 6000)
                 cost = 0
                 async with Gateway(set_up) as gateway:
                     gateway.prompts.clock = clock.now
@@ -320,7 +318,7 @@ async def everything(seed: int, sessions: int) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--sessions", type=int, default=trace.SESSIONS)
+    parser.add_argument("--sessions", type=int, default=agents.SESSIONS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     told = asyncio.run(everything(options.seed, options.sessions))

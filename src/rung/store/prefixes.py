@@ -377,5 +377,8 @@ def _piece(text: bytes, at: int) -> str:
 
 
 def mask(text: str) -> str:
-    """`text` with its structure and without its words: letters are x, digits 9."""
-    return "".join("9" if one.isdigit() else "x" if one.isalpha() else one for one in text)
+    """`text` with its structure and without its words: digits are 9, other letters and all beyond ASCII x."""
+    return "".join("9" if one in _DIGITS else "x" if one.isalpha() or not one.isascii() else one for one in text)
+
+
+_DIGITS = frozenset("0123456789")

@@ -17,7 +17,7 @@ BYTES_PER_TOKEN = 4
 ARRIVALS = 900.0
 """seconds in which all sessions begin"""
 
-_SYLLABLES = "ka lo mi ren su ta vel no dra pi quo se ber ful gin hal".split()
+_SYLLABLES = ("ka", "lo", "mi", "ren", "su", "ta", "vel", "no", "dra", "pi", "quo", "se", "ber", "ful", "gin", "hal")
 
 
 @dataclass(slots=True)
