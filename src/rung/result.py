@@ -87,6 +87,11 @@ class _Told:
         return self._record.answer is not None and self._record.answer.evidence.unproved
 
     @property
+    def edits(self) -> tuple[str, ...]:
+        """What a repair changed, one line each."""
+        return self._record.answer.evidence.edits if self._record.answer is not None else ()
+
+    @property
     def simulated(self) -> bool:
         """Answered by a simulated provider: no figure of it says anything about a real one."""
         return self._record.answer is not None and self._record.answer.evidence.simulated

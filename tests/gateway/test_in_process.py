@@ -108,3 +108,16 @@ def test_the_sync_facade_gives_the_same(settings, tmp_path):
         with pytest.raises(LadderExhausted, match="GROQ_API_KEY"):
             gateway.chat(HI)
     gateway.close()
+
+
+async def test_a_repair_says_what_it_changed(serving, tmp_path):
+    async with serving(completion_reply("x")) as there:
+        text = "Repair this JSON: {'a': 1,}"
+        result = await there.gateway.chat([{"role": "user", "content": text}])
+        assert (result.rung, orjson.loads(result.text)) == ("tool", {"a": 1})
+        assert any("removed ," in edit for edit in result.edits)
+        await there.gateway.aclose()
+    db = sqlite3.connect(tmp_path / "ledger.sqlite3")
+    ((attempts,),) = db.execute("select attempts from climbs")
+    db.close()
+    assert orjson.loads(attempts)[0]["edits"] == len(result.edits)

@@ -90,6 +90,8 @@ def climb_lines(record: Climb) -> list[str]:
             lines.append("x-rung-unproved: true")
         if evidence.simulated:
             lines.append("x-rung-simulated: true")
+        if evidence.edits:
+            lines.append(f"x-rung-edits: {len(evidence.edits)}")
         if evidence.stripped:
             lines.append(f"x-rung-stripped: {', '.join(evidence.stripped)}")
         for name, value in answer.headers:

@@ -30,6 +30,8 @@ class Attempt(msgspec.Struct):
     ms: float = 0.0
     usage: Usage | None = None
     cost: int | None = 0
+    edits: int = 0
+    """how many changes a repair made; what they were is in the answer's evidence"""
 
 
 class Record(Protocol):

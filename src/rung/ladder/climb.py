@@ -105,6 +105,8 @@ class Climb(msgspec.Struct):
             assert self._opened is not None
             last = self._opened.attempt
             last.usage, last.cost = answer.evidence.usage, answer.evidence.cost
+            if answer.evidence.edits:
+                last.edits = len(answer.evidence.edits)
             if error is not None:
                 last.outcome = "failed" if isinstance(error, RungError) else "cancelled"
                 last.reason = error.code if isinstance(error, RungError) else "client_left"
