@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from rung.doors.app import read_body
 from rung.doors.reply import AsgiReply, head, reply_to, send_whole
+from rung.errors import InvalidRequestError, RequestTooLargeError
 
 
 class Messages(list[dict[str, Any]]):
@@ -49,3 +51,29 @@ def test_a_header_cannot_hold_another_line(bad: str) -> None:
 def test_a_block_of_headers() -> None:
     assert head(["a: 1", "b: é"]) == "a: 1\r\nb: é\r\n".encode()
     assert head([]) == b""
+
+
+async def test_a_body_in_pieces_from_another_server() -> None:
+    pieces = [b'{"a"', b":", b"1}"]
+
+    async def receive() -> dict[str, Any]:
+        body = pieces.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(pieces)}
+
+    assert await read_body(receive, 7) == b'{"a":1}'
+    pieces = [b"1234", b"5678"]
+    with pytest.raises(RequestTooLargeError):
+        await read_body(receive, 7)
+
+
+async def test_a_client_that_leaves_before_its_body_is_there() -> None:
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    with pytest.raises(InvalidRequestError, match="left"):
+        await read_body(receive, 100)

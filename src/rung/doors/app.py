@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from rung.doors import openai
-from rung.doors.exchange import Receive, Scope, Send
+from rung.doors.exchange import Exchange, Receive, Scope, Send
 from rung.doors.reply import JSON, Reply, error_lines, reply_to, send_whole
 from rung.doors.request import Guard, Headers, chat_call, check_json
 from rung.errors import InvalidRequestError, RequestTooLargeError, RungError
@@ -66,7 +66,10 @@ class App:
                 raise _wrong_method("POST")
             check_json(headers)
             settings = self.gateway.settings
-            raw = await read_body(receive, settings.server.body_limit)
+            limit = settings.server.body_limit
+            raw = reply.take_body() if isinstance(reply, Exchange) else await read_body(receive, limit)
+            if len(raw) > limit:  # which may have been lowered since the server began
+                raise _too_large(limit)
             private = private or settings.privacy.all_private
             call = chat_call(headers, raw, tenant, private=private, door="openai")
             await openai.chat(
@@ -106,20 +109,20 @@ def _wrong_method(right: str) -> RungError:
 
 async def read_body(receive: Receive, limit: int) -> bytes:
     """The request body, at most `limit` bytes. Raises RequestTooLargeError."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(body) > limit:
-            raise RequestTooLargeError(f"the body is over {limit} bytes (server.body_limit)")
-        return body
-    parts = [body]
-    size = len(body)
-    while message.get("more_body", False):
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise InvalidRequestError("the client left before its body was complete", code="incomplete_body")
         parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
         size += len(parts[-1])
         if size > limit:
-            raise RequestTooLargeError(f"the body is over {limit} bytes (server.body_limit)")
+            raise _too_large(limit)
     return b"".join(parts)
+
+
+def _too_large(limit: int) -> RequestTooLargeError:
+    return RequestTooLargeError(f"the body is over {limit} bytes (server.body_limit)")

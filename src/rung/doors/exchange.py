@@ -4,7 +4,8 @@ The protocol hands over a request only when it is whole, so `receive` gives the 
 holds the head back until the first piece of the body is there and writes both at once. Who leaves early
 is not told by a message: the task of the exchange is cancelled.
 
-``scope["extensions"]["rung.reply"]`` is the exchange itself: `begin` and `write` are `send` without messages.
+``scope["extensions"]["rung.reply"]`` is the exchange itself: `take_body`, `begin` and `write` are `receive` and
+`send` without messages.
 """
 
 from __future__ import annotations
@@ -149,15 +150,18 @@ class Exchange:
 
     async def receive(self) -> Message:
         """The whole body once; after that, waits until the client leaves or the response is complete."""
-        body = self._body
-        if body is not None:
-            self._body = None
-            return {"type": "http.request", "body": body, "more_body": False}
+        if self._body is not None:
+            return {"type": "http.request", "body": self.take_body(), "more_body": False}
         if not self.gone and not self.complete:
             if self._left is None:
                 self._left = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._left)
         return {"type": "http.disconnect"}
+
+    def take_body(self) -> bytes:
+        """The whole body, once."""
+        body, self._body = self._body, None
+        return body or b""
 
     async def send(self, message: Message) -> None:
         """Take ``http.response.start``, then ``http.response.body`` until `more_body` is false.
