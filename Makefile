@@ -33,9 +33,10 @@ bench: .venv/test.stamp ## the benchmark suite (a quiet machine and a C compiler
 	$(BIN)/python benchmarks/gateway/run.py
 	$(BIN)/rung bench tools --data benchmarks/tools/held_out.jsonl
 
-fuzz: .venv/test.stamp ## a million raw requests and a million JSON bodies (ten minutes; a short form is in the tests)
+fuzz: .venv/fuzz.stamp ## a million raw requests, a million JSON bodies, 20,000 calls made from the API's description (half an hour; a short form is in the tests)
 	$(BIN)/python -m fuzz.fuzz_http --inputs 1000000
 	$(BIN)/python -m fuzz.fuzz_json --inputs 1000000
+	$(BIN)/python -m fuzz.fuzz_openapi --examples 20000
 
 chaos: .venv/test.stamp ## thousands of calls while every simulated provider breaks (minutes; a short form is in the tests)
 	$(BIN)/python -m benchmarks.chaos.chaos
@@ -56,3 +57,8 @@ clean: ## remove what make made
 	@echo "installing rung and everything its tests need into .venv (once, a minute or two)"
 	@$(PIP) -e '.[local,tools,proxy,test]'
 	@touch $@ .venv/run.stamp
+
+.venv/fuzz.stamp: .venv/test.stamp
+	@echo "installing schemathesis into .venv (once)"
+	@$(PIP) -e '.[fuzz]'
+	@touch $@
