@@ -57,21 +57,23 @@ class Splitter:
         self._seen_cr = False
         self._started = False  # a frame has been cut: a byte order mark now means nothing
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """The frames that `data` completes. Raises BadAnswerFault over 8 MiB without a frame end."""
-        buffer = self.pending + data if self.pending else data
-        if not self._seen_cr and _CR in data:
+    def feed(self, block: bytes) -> list[Frame]:
+        """The frames that `block` completes. Raises BadAnswerFault over 8 MiB without a frame end."""
+        buffer = self.pending + block if self.pending else block
+        if not self._seen_cr and _CR in block:
             self._seen_cr = True
-        pieces = buffer.split(b"\n\n")
-        plain = buffer.count(b"\n") == 2 * len(pieces) - 2  # each frame is one line
-        if plain and not self._seen_cr and (self._started or buffer[:1] != _BOM[:1]):
-            self.pending = pieces.pop()
+        lines = buffer.split(b"\n")
+        # Usually each frame is one line and a blank one, and what is left is the beginning of a line.
+        usual = len(lines) % 2 == 1 and all(lines[:-1:2]) and not any(lines[1::2])
+        if usual and not self._seen_cr and (self._started or buffer[:1] != _BOM[:1]):
+            self.pending = lines.pop()
             self._line = 0
-            self._started = self._started or bool(pieces)
-            frames = [
-                Frame(piece + b"\n\n", piece[6:], b"") if piece[:6] == b"data: " else self._parse(piece + b"\n\n")
-                for piece in pieces
-            ]
+            self._started = self._started or bool(lines)
+            frames = []
+            for line in lines[::2]:
+                raw = line + b"\n\n"
+                data = line.removeprefix(b"data: ")
+                frames.append(Frame(raw, data, b"") if data != line else self._parse(raw))
         else:
             frames = self._by_lines(buffer)
         if len(self.pending) > _MAX_PENDING:
