@@ -152,7 +152,7 @@ async def test_over_http_additions_are_told_and_misses_explained(simulated):
         told = json.loads((await send("GET", "/admin/cache/explain")).body)
         (miss,) = told["misses"]
         assert (miss["reason"], miss["part"]) == ("timestamp", "messages[0] (system)")
-        assert '"xxxxxxx":"xx xx 99:99. xxxx' in miss["before"]
+        assert '"xxxxxxx": "xx xx 99:99. xxxx' in miss["before"]
         assert "99:99. xxxx" in miss["after"]
         assert (await send("POST", "/admin/cache/explain", b"{}")).status == 405
         await client.aclose()

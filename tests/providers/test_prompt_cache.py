@@ -9,6 +9,7 @@ import pytest
 from provider_fakes import endpoint
 
 from rung.answer import Answer, Event, Evidence, Usage
+from rung.call import new_request_id
 from rung.errors import ServerFault
 from rung.providers.adapters import make_adapter
 from rung.providers.gemini_contents import TTL
@@ -35,10 +36,11 @@ class Pricing:
         return round(tokens * seconds / 3600 * 500_000) if self.known else None
 
 
-def asked(text="hi", *, rules=RULES, history=(), **body):
+def asked(text="hi", *, rules=RULES, history=(), request_id="", **body):
     messages = [{"role": "system", "content": rules}, *history, {"role": "user", "content": text}]
     options = {name: body.pop(name) for name in ("stream", "session", "tenant", "model") if name in body}
     call = make_call(body={"messages": messages, **body}, **options)
+    call.request_id = request_id or new_request_id()
     call.prefix = read_prefix(call)
     return call
 
@@ -163,6 +165,17 @@ async def test_nobody_waits_for_ever_and_other_prefixes_not_at_all():
     tasks += [asyncio.create_task(other.chat(asked(tenant=str(n)), "m", LIMITS)) for n in range(2)]
     await ticks()
     assert len(adapter.begun) == 6
+    for go in adapter.begun:
+        go.set_result(None)
+    await asyncio.gather(*tasks)
+
+
+async def test_a_hedge_does_not_wait_for_what_it_hedges():
+    adapter = Slow()
+    provider = held(adapter)
+    tasks = [asyncio.create_task(provider.chat(asked(request_id="same"), "m", LIMITS)) for _ in range(2)]
+    await ticks()
+    assert len(adapter.begun) == 2
     for go in adapter.begun:
         go.set_result(None)
     await asyncio.gather(*tasks)

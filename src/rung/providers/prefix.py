@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, sha1
 from pathlib import Path
 from typing import Any
 
@@ -89,16 +89,16 @@ def read_prefix(call: Call) -> Prefix | None:
     body = call.body
     instructions, unnamed = leading_instructions(body), not call.session
     tenant = f"{call.tenant}\0".encode("utf-8", "surrogatepass")
-    hashed = blake2b(tenant, digest_size=Prefix.WIDTH)
+    hashed = sha1(tenant, usedforsecurity=False)  # twice as fast as blake2b where the processor helps
     asked = f"{call.model}\0{call.mode}\0{call.task}\0{call.session}".encode("utf-8", "surrogatepass")
     own = blake2b(tenant + asked, digest_size=16)
     ends: list[bytes] = []
     sizes: list[int] = []
     size = 0
-    for text in parts(body):
+    for text in parts(call.raw, body):
         hashed.update(text)
-        size += len(text)
-        ends.append(hashed.digest())
+        size += memoryview(text).nbytes
+        ends.append(hashed.digest()[: Prefix.WIDTH])
         sizes.append(size)
         place = len(ends) - FIXED_PARTS
         if unnamed and place > 0:

@@ -78,7 +78,7 @@ class PromptCached:
         self._wait = wait
         self._warm = _Recent(clock)
         self._sent = _Recent(clock)
-        self._first: dict[Head, asyncio.Future[None]] = {}
+        self._first: dict[Head, tuple[asyncio.Future[None], str]] = {}
         self.contents: Contents | None = None
         """the cache objects of this provider, if it has such"""
         if isinstance(adapter, Native):
@@ -105,7 +105,8 @@ class PromptCached:
             answer = await self._ask(call, model, deadlines, rule)
             self._warm.add(head)
             return answer
-        begun = self._first[head] = asyncio.get_running_loop().create_future()
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._first[head] = (begun, call.request_id)
         answered = False
         try:
             answer = await self._ask(call, model, deadlines, rule)
@@ -127,11 +128,12 @@ class PromptCached:
             first = self._first.get(head)
             if first is None:
                 return True
+            begun, request_id = first
             left = until - now()
-            if left <= 0:
+            if left <= 0 or request_id == call.request_id:  # a hedge does not wait for what it hedges
                 break
-            await asyncio.wait([first], timeout=left)
-            if not first.done():
+            await asyncio.wait([begun], timeout=left)
+            if not begun.done():
                 break
         return False
 
@@ -141,7 +143,7 @@ class PromptCached:
             return
         if answered:
             self._warm.add(head)
-        if self._first.get(head) is begun:
+        if self._first.get(head, (None,))[0] is begun:
             del self._first[head]
         begun.set_result(None)
 

@@ -27,10 +27,10 @@ class OpenAI(Chat):
     embedding_size = 256
 
     def add_message(self, prompt: Prompt, message: Mapping[str, Any]) -> None:
-        """A part that carries ``prompt_cache_breakpoint`` ends a segment of its own."""
+        """Each part is a segment of its own, with or without a ``prompt_cache_breakpoint``."""
         content = message.get("content")
         parts = content if isinstance(content, list) else []
-        if not any("prompt_cache_breakpoint" in part for part in parts if isinstance(part, dict)):
+        if not parts or message.get("tool_calls"):
             super().add_message(prompt, message)
             return
         prompt.add(f"<{message['role']}>")

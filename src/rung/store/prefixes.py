@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -68,12 +68,22 @@ class Rates(Protocol):
     def cache_write(self) -> int: ...
 
 
-def parts(body: dict[str, Any]) -> Iterator[bytes]:
-    """The parts of a chat body in the order of prompts: separating parameters, tools, then each message."""
-    yield _dumps({name: body[name] for name in SEPARATING if name in body})
-    yield _dumps(body.get("tools"))
-    for message in body["messages"][:BOUNDARIES]:
-        yield _dumps(message)
+class _Parts(msgspec.Struct):
+    messages: list[msgspec.Raw]
+    tools: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_parts = msgspec.json.Decoder(_Parts).decode
+
+
+def parts(raw: bytes, body: dict[str, Any]) -> list[bytes | msgspec.Raw]:
+    """The parts of a chat body in the order of prompts: separating parameters, tools, then each message, as written."""
+    parameters = _dumps({name: body[name] for name in SEPARATING if name in body})
+    try:
+        told = _parts(raw)
+    except msgspec.MsgspecError:  # what msgspec reads otherwise than orjson
+        return [parameters, _dumps(body.get("tools")), *(_dumps(one) for one in body["messages"][:BOUNDARIES])]
+    return [parameters, told.tools, *told.messages[:BOUNDARIES]]
 
 
 def leading_instructions(body: dict[str, Any]) -> int:
@@ -242,7 +252,7 @@ class PrefixBook:
         if not self._may_compare():
             miss.reason = "not_compared"
             return miss
-        difference = compare(orjson.loads(earlier.raw), call.body)
+        difference = compare(earlier.raw, call.raw)
         if difference is None:
             return None
         miss.reason, miss.part, miss.byte, miss.before, miss.after = difference
@@ -305,9 +315,11 @@ def _largest(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
 # ---- the first difference ----
 
 
-def compare(earlier: dict[str, Any], later: dict[str, Any]) -> tuple[str, str, int, str, str] | None:
+def compare(earlier_raw: bytes, later_raw: bytes) -> tuple[str, str, int, str, str] | None:
     """-> (reason, part, byte in that part, masked piece of the earlier, of the later); None if they are strangers."""
-    for place, (old, new) in enumerate(zip(parts(earlier), parts(later), strict=False)):
+    earlier, later = orjson.loads(earlier_raw), orjson.loads(later_raw)
+    pairs = zip(parts(earlier_raw, earlier), parts(later_raw, later), strict=False)
+    for place, (old, new) in enumerate((bytes(old), bytes(new)) for old, new in pairs):
         if old == new:
             continue
         if place == 0:
