@@ -67,11 +67,15 @@ class ClimbRow(msgspec.Struct, gc=False):
 
 
 _COLUMNS = ClimbRow.__struct_fields__
-_INSERT = f"INSERT INTO climbs ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _TEXTS = 2  # the last columns, which few rows have
-_INSERT_BARE = (
-    f"INSERT INTO climbs ({', '.join(_COLUMNS[:-_TEXTS])}) VALUES ({', '.join('?' * len(_COLUMNS[:-_TEXTS]))})"  # noqa: S608
-)
+
+
+def _insertion(columns: tuple[str, ...]) -> str:
+    places = ["nullif(?, '')" if name == "error_code" else "?" for name in columns]
+    return f"INSERT INTO climbs ({', '.join(columns)}) VALUES ({', '.join(places)})"  # noqa: S608
+
+
+_INSERT, _INSERT_BARE = _insertion(_COLUMNS), _insertion(_COLUMNS[:-_TEXTS])
 _SELECT = f"SELECT id, {', '.join(_COLUMNS)} FROM climbs"  # noqa: S608
 
 
@@ -150,6 +154,7 @@ def _values(row: ClimbRow) -> list[Any]:
     values = list(msgspec.structs.astuple(row)[:-_TEXTS])
     for place in _FLAGS:
         values[place] = int(values[place])
+    values[_ERROR] = row.error_code or ""
     if row.fingerprint is not None:
         values[_FINGERPRINT] = bytearray(row.fingerprint)
     values[_ATTEMPTS] = row.attempts.decode()
@@ -161,7 +166,7 @@ def _texts(row: ClimbRow) -> list[bytes | None]:
 
 
 _FLAGS = [_COLUMNS.index(name) for name in ("private", "stream", "simulated", "unproved")]
-_FINGERPRINT, _ATTEMPTS = _COLUMNS.index("fingerprint"), _COLUMNS.index("attempts")
+_ERROR, _FINGERPRINT, _ATTEMPTS = map(_COLUMNS.index, ("error_code", "fingerprint", "attempts"))
 
 _DELETE_OLD = "DELETE FROM climbs WHERE id IN (SELECT id FROM climbs WHERE started_at < ? LIMIT ?)"
 _DELETE_OLDEST = "DELETE FROM climbs WHERE id IN (SELECT id FROM climbs ORDER BY started_at LIMIT ?)"
