@@ -106,7 +106,8 @@ class Page:
     def __init__(self, home: Path, models: Path | None) -> None:
         self.home = home
         self.models = models
-        self.printed = ""
+        self.printed: str | None = None
+        """what the last block printed, None if it was skipped"""
         self.resources = ExitStack()
         self.serving = False
         self.environment = {
@@ -121,8 +122,11 @@ class Page:
         if block.mark == "skip":
             return block.rest
         if block.mark == "output":
+            if self.printed is None:
+                return "so was what prints it"
             self._compare(block.text, self.printed)
             return ""
+        self.printed = None
         if block.language not in ("python", "console"):
             return ""
         if block.mark == "model" and self.models is None:
@@ -170,7 +174,7 @@ class Page:
 @contextmanager
 def gateway(environment: dict[str, str], home: Path, models: Path | None) -> Iterator[None]:
     """`rung serve` on its default address, ready; stopped at the end."""
-    if _ready():
+    if _ready("/healthz"):
         raise Failed(f"another program answers on {GATEWAY}; stop it first")
     if models is not None:
         (home / "rung").mkdir(exist_ok=True)
@@ -180,7 +184,7 @@ def gateway(environment: dict[str, str], home: Path, models: Path | None) -> Ite
         serve = subprocess.Popen(["rung", "serve"], cwd=home, env=environment, stdout=out, stderr=out)
     try:
         limit = time.monotonic() + START_SECONDS
-        while not _ready():
+        while not _ready("/healthz" if models is None else "/readyz"):
             if serve.poll() is not None or time.monotonic() > limit:
                 raise Failed(f"the gateway did not start:\n{log.read_text()}")
             time.sleep(0.1)
@@ -194,9 +198,10 @@ def gateway(environment: dict[str, str], home: Path, models: Path | None) -> Ite
             serve.wait()
 
 
-def _ready() -> bool:
+def _ready(path: str) -> bool:
+    """`/readyz` waits for a model, `/healthz` for the server only."""
     try:
-        with urllib.request.urlopen(f"{GATEWAY}/readyz", timeout=2) as answer:
+        with urllib.request.urlopen(GATEWAY + path, timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -5,7 +5,7 @@
     python3 benchmarks/callgrind/count.py --accept "why"   # make what is measured the new baseline, with this note
 
 Run it with the interpreter that rung is installed in. The real server runs under valgrind; instrumentation is switched
-on only for a window of calls after a warm-up. Counted is user space of the whole process (uvicorn, the upstream client,
+on only for a window of calls after a warm-up. Counted is user space of the whole process (server, upstream client,
 the ledger's thread), not the kernel. Where valgrind or a C compiler is missing it says so and exits 0.
 """
 
@@ -44,7 +44,7 @@ CASES = {
     "exact hit": ["-m", "mock:mock", "-f"],
     "auto": ["-m", "auto"],
 }
-PACKAGES = ("uvicorn", "uvloop", "httptools", "orjson", "msgspec")
+PACKAGES = ("uvloop", "httptools", "orjson", "msgspec")
 
 
 def control(pid: int, *arguments: str) -> None:
