@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format docs bench fuzz chaos clean
+.PHONY: help run test lint format docs bench soak fuzz chaos clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ fuzz: .venv/fuzz.stamp ## a million raw requests, a million JSON bodies, 20,000 
 
 chaos: .venv/test.stamp ## thousands of calls while every simulated provider breaks (minutes; a short form is in the tests)
 	$(BIN)/python -m benchmarks.chaos.chaos
+
+soak: .venv/test.stamp ## a million mixed calls against one process: memory, leaks, ledger (ten minutes)
+	$(BIN)/python benchmarks/soak/soak.py --calls 1000000
 
 clean: ## remove what make made
 	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage dist build
