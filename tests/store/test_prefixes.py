@@ -118,6 +118,12 @@ def test_tools_that_moved_or_changed(book, tools, reason, part):
     assert (miss["reason"], miss["part"]) == (reason, part)
 
 
+def test_another_programs_tools_are_no_miss(book):
+    book.record(asked([user("one")], tools=[tool("a"), tool("b"), tool("c")]), 0)
+    book.record(asked([user("one")], tools=[tool("a"), tool("x"), tool("y")]), 0)
+    assert book.told()["misses"] == []
+
+
 def test_a_changed_parameter_is_named(book):
     book.record(asked([system(TEXT), user("one")], reasoning_effort="low"), 0)
     book.record(asked([system(TEXT), user("one"), user("two")], tool_choice="none", reasoning_effort="low"), 0)

@@ -337,10 +337,13 @@ def compare(earlier_raw: bytes, later_raw: bytes) -> tuple[str, str, int, str, s
     return None
 
 
-def _tools(old: list[Any], new: list[Any], old_text: bytes, new_text: bytes) -> tuple[str, str, int, str, str]:
+def _tools(old: list[Any], new: list[Any], old_text: bytes, new_text: bytes) -> tuple[str, str, int, str, str] | None:
+    before, after = sorted(map(_dumps, old)), sorted(map(_dumps, new))
+    if len(set(before) & set(after)) < max(len(before), len(after)) * _ALIKE:
+        return None  # another program's
     at = _same(old_text, new_text)
     reason = "tools_changed"
-    if sorted(map(_dumps, old)) == sorted(map(_dumps, new)):
+    if before == after:
         reason = "tools_reordered"
     number = next(
         (place for place, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
