@@ -170,6 +170,9 @@ def check(answer: Answer, method: str, path: str) -> None:
     response = resolved(operation["responses"][str(answer.status)])
     kind = answer.headers["content-type"].partition(";")[0]
     schema = response["content"][kind]["schema"]
+    described = {name.lower() for name in response.get("headers", ())}
+    if answer.status == 200:
+        assert {name for name in answer.headers if name.startswith("x-rung")} <= described
     for name, header in response.get("headers", {}).items() if answer.status == 200 else ():
         if name.lower() in answer.headers:
             validator(header["schema"]).validate(answer.headers[name.lower()])
