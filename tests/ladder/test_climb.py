@@ -1,5 +1,6 @@
 """The climb: silent before the first content, explicit after it, never spliced."""
 
+import asyncio
 import time
 
 import orjson
@@ -19,6 +20,7 @@ from rung.errors import (
     ServerFault,
     TimeoutFault,
 )
+from rung.ladder.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 from rung.ladder.budget import RetryBudget
 from rung.ladder.checks import texts_of
 from rung.ladder.climb import Climb, climb
@@ -194,6 +196,52 @@ async def test_a_deadline_that_has_passed_asks_nobody():
     with pytest.raises(DeadlineError):
         await run(make_call(deadline=time.monotonic() - 1), [rung])
     assert rung.asked == []
+
+
+def half_open(model):
+    """A breaker whose next call is the probe."""
+    breaker = Breaker(model)
+    breaker.failed(RateLimitFault("slow", retry_after=0.0), 0, time.monotonic())
+    assert breaker.state == OPEN
+    return breaker
+
+
+async def test_a_probe_that_speaks_closes_the_breaker_before_it_has_ended():
+    rung = ScriptedRung(["one two"])
+    rung.breaker = half_open(rung.model)
+    record = await run(make_call(stream=True), [rung])
+    assert rung.breaker.state == CLOSED
+    await drain(record)
+
+
+async def test_a_probe_whose_client_leaves_is_left_to_the_next_call():
+    asked = asyncio.Event()
+
+    class Waits(ScriptedRung):
+        async def attempt(self, call):
+            asked.set()
+            await asyncio.Event().wait()
+
+    rung = Waits([])
+    rung.breaker = half_open(rung.model)
+    task = asyncio.ensure_future(run(make_call(), [rung]))
+    await asked.wait()
+    assert rung.breaker.state == HALF_OPEN
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert rung.breaker.state == OPEN
+    assert rung.breaker.refusal(time.monotonic()) is None
+
+
+async def test_a_refused_call_moves_up_and_the_rung_is_not_asked():
+    rung = ScriptedRung(["never"])
+    rung.breaker = Breaker(rung.model)
+    rung.breaker.failed(CredentialFault("401"), 0, time.monotonic())
+    record = await run(make_call(), [rung, ScriptedRung(["up"], model="up:up")])
+    assert record.path() == "cloud=declined:breaker_open, cloud=answered"
+    assert rung.asked == []
+    assert record.cost() == 0
 
 
 JSON = {"response_format": {"type": "json_object"}}
