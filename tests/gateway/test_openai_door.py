@@ -175,6 +175,18 @@ async def test_a_provider_error_is_told_in_openais_shape(serving, status, error,
         assert caught.value.body["attempts"][-1]["rung"] == "cloud"
 
 
+async def test_lines_that_are_no_data_are_not_passed_on(serving):
+    """An event-stream parser ignores them (WHATWG), but they need not travel further."""
+    first, words, *rest = frames("hello", model="m", request_id="1", include_usage=False)
+    blocks = [first, b"\xb5\xff\n: note\nid: 7\n" + words, *rest, b"data: [DONE]\n\n"]
+    async with serving(stream_reply(blocks)) as there:
+        _, _, body = await post(there, orjson.dumps(ask(stream=True)))
+        assert words in body
+        assert b"\xb5" not in body
+        assert b"id: 7" not in body
+        assert body.endswith(b"data: [DONE]\n\n")
+
+
 async def test_a_client_that_leaves_cancels_the_upstream_work(serving):
     began = asyncio.Event()
 

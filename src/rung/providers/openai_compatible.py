@@ -273,6 +273,16 @@ def _no_answer(call: Call, evidence: Evidence, name: str, *, blank: bool) -> Non
         raise BadAnswerFault(f"{name} answered with blanks instead of JSON", provider=name, code="empty_answer")
 
 
+_FRAMING = len(b"data: \r\n\r\n")
+
+
+def _clean(frame: Frame, payload: bytes) -> bytes:
+    """The frame as it came, unless it holds more than its data: comments, other fields, or garbage."""
+    if len(frame.raw) <= len(payload) + _FRAMING or b"\n" in payload:
+        return frame.raw
+    return b"data: " + payload + b"\n\n"
+
+
 class _Relay:
     """Frame bookkeeping of one stream: what passes now, what is held to the end, what is learnt."""
 
@@ -325,7 +335,7 @@ class _Relay:
                 raise
             if chunk is WORDS and not self._held:
                 self._something = self._written = content = True
-                out.append(frame.raw)
+                out.append(_clean(frame, payload))
                 continue
             if not evidence.model_version:
                 evidence.model_version = chunk.model
@@ -354,7 +364,7 @@ class _Relay:
                 continue
             if said:
                 content = True
-            out.append(frame.raw)
+            out.append(_clean(frame, payload))
         self.spoke |= content
         return b"".join(out), content, data
 
