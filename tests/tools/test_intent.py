@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rung.tools import Intent, NotATask, Want, render, run, understand
-from rung.tools.intent import may_be_task
+from rung.tools.cuts import may_be_task
 from rung.tools.lexicon import Lexicon, Node, vocabulary
 
 DOC = '{"b": 1, "a": [1.0, null]}'
@@ -175,7 +175,7 @@ def test_every_phrase_is_written_as_words_are_read() -> None:
         node: Node | None = lexicon.root()
         for word in text.split():
             node = node.get(word) if node is not None else None
-        return [value for _, value in node.leaf] if node is not None else []
+        return [value for (_, value), _ in node.leaf] if node is not None else []
 
     for text in ("a d", "a c d", "b d", "b c d"):
         assert says(text) == ["0"]

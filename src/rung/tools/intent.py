@@ -1,6 +1,6 @@
 """What a call asks of the tools, or why it is not theirs: a small grammar that must account for every word.
 
-Reading goes in three steps: `payload.split` cuts instruction from payload, `read` turns the instruction into
+Reading goes in three steps: `cuts.candidates` cuts instruction from payload, `read` turns the instruction into
 known phrases (any unknown word ends it), and `rung.tools.resolve` decides whether together they say exactly
 one thing. Nothing is guessed: what is left over, negated, quoted or ambiguous is not a task.
 """
@@ -12,8 +12,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from rung.tools.answer import Want
-from rung.tools.lexicon import Feature, Node, root, vocabulary
-from rung.tools.payload import MAX_CHARS, MAX_INSTRUCTION, Part, Payload, split
+from rung.tools.lexicon import Feature, Node, never, root
 from rung.tools.result import Options
 
 LANGUAGES = frozenset({"json", "python", "sql", "yaml", "toml", "xml", "csv"})
@@ -52,7 +51,22 @@ _STOPS = frozenset(".,:;!…\n")
 _QUIET = frozenset(" \t\r()-–—_*/=&+#👍🙏🙂😊")
 _ARROW = re.compile(r"[-=]+>|→|⇒")
 _QUOTED = re.compile(r"[\"“”«'‘]\s?(yes|no|oui|non|true|false|vrai|faux|valide?|invalide?)\s?[\"“”»'’]")
+_FILE = re.compile(r"\b[\w.-]+\.(json|yaml|toml|csv|xml|sql)\b")
+_SETTING = re.compile(r"\b(indent|indentation|indent size|tab size|sort keys)\s*[:=]\s*(?=\w)")
+_CALLS = re.compile(r"\b(json|orjson|yaml|toml|tomllib|ast)\.(parse|loads?|dumps?|stringify)\b")
+_NAMING = frozenset({"act", "adj", "ask", "fill"})
+"""kinds whose phrases name the payload's language when they hold one (``fix the JSON errors``)"""
 _APOSTROPHE = re.compile(r"(?<=[a-z])['’](?=[a-z])")
+_TOLD = re.compile(
+    r"[\"“«'‘](?:expecting|expected|unexpected|unterminated|invalid|extra data|\w+error|parse error)"
+    r"[^\"'“”«»\n]{0,80}[\"”»'’]"
+)
+"""a parser's message, quoted: what is wrong in somebody's words, not an instruction"""
+_CONTRACTIONS = {
+    word.replace(" ", ""): word.split()
+    for word in """don t,doesn t,isn t,won t,can t,i m,i ve,i d like,what s,where s,there s,that s,couldn t,didn t,
+    wouldn t,aren t,j ai,c est,s il,syntax error,parse error""".replace("\n    ", "").split(",")
+} | {"jsondecodeerror": ["parse", "error"]}
 _NUMBERS = {
     "one": 1,
     "two": 2,
@@ -88,6 +102,28 @@ _ENGLISH = frozenset(
 )
 
 
+_OFTEN = re.findall(
+    r"\w+",
+    """json yaml python format formatted validate valid minify indent indentation pretty please syntax convert
+    formater indenter valider convertir""",
+)
+_REAL_WORDS = frozenset({"covert", "formated", "void", "vali", "formatter"})
+
+
+def _typos() -> dict[str, str]:
+    """The commonest slips of the words most written here: two letters swapped, one doubled or left out."""
+    out: dict[str, str] = {}
+    for word in _OFTEN:
+        for i in range(1, len(word) - 1):
+            out[word[:i] + word[i + 1] + word[i] + word[i + 2 :]] = word
+            if len(word) > 4:
+                out[word[:i] + word[i] + word[i:]] = out[word[:i] + word[i + 1 :]] = word
+    return {slip: word for slip, word in out.items() if slip not in _REAL_WORDS}
+
+
+_TYPOS = _typos() | {"jsno": "json", "josn": "json", "indention": "indentation", "formated": "formatted"}
+
+
 def fold(text: str) -> str:
     """Lower case, without accents, ligatures opened."""
     text = text.lower()
@@ -100,7 +136,11 @@ def fold(text: str) -> str:
 def words(text: str) -> list[str] | None:
     """The words of an instruction, or None at the first character that has no place in one."""
     out: list[str] = []
-    folded = _APOSTROPHE.sub(" ", _ARROW.sub(" to ", _QUOTED.sub(r"\1", fold(text))))
+    folded = _TOLD.sub(" error ", _QUOTED.sub(r"\1", fold(text)))
+    if "." in folded:
+        folded = _FILE.sub(r"\1 namedfile", _CALLS.sub(r"\1 \2", folded))
+    folded = _SETTING.sub(r"\1 ", folded)
+    folded = _APOSTROPHE.sub(" ", _ARROW.sub(" to ", folded))
     for found in _WORD.findall(folded):
         if found in _STOPS:
             out.append("|")
@@ -108,36 +148,27 @@ def words(text: str) -> list[str] | None:
             continue
         elif not ("a" <= found[0] <= "z" or found[0].isdigit() or found in "?§"):
             return None
+        elif found in _CONTRACTIONS:
+            out += _CONTRACTIONS[found]
         else:
-            out.append(found)
+            out.append(_TYPOS.get(found, found))
     return out
 
 
 def read(said: list[str]) -> Reading | None:
-    """Every word as part of a known phrase (the longest that fits), or None."""
+    """Every word as part of a known phrase, longest first, or None."""
+    cut = _cut(said)
+    if cut is None:
+        return None
     reading = Reading(words=frozenset(said))
-    start = root()
-    i = 0
     pending = False
-    while i < len(said):
-        word = said[i]
-        if word == "|":
-            i += 1
+    for at, end, leaf, number in cut:
+        if not leaf:
+            reading.question |= said[at] == "?"
+            if said[at] == "§":
+                reading.phrases.append([("payload", "")])
+                pending = False
             continue
-        if word == "?":
-            reading.question = True
-            i += 1
-            continue
-        if word == "§":
-            reading.phrases.append([("payload", "")])
-            pending = False
-            i += 1
-            continue
-        end, leaf, number = _longest(start, said, i)
-        if not leaf or ("no", "") in leaf:
-            return None
-        if leaf[0][0] == "label" and end < len(said) and said[end] not in ("|", "§"):
-            return None
         features = [(kind, number if value == "#" else value) for kind, value in leaf]
         if pending and any(kind == "noun" and value in LANGUAGES for kind, value in features):
             features = [("to", value) for kind, value in features if kind == "noun"]
@@ -148,29 +179,89 @@ def read(said: list[str]) -> Reading | None:
         elif ("adj", "valid") in features and (pending or _is_target(reading)):
             features = [("into", "valid")]
         reading.phrases.append(features)
+        if features[0][0] in _NAMING and (named := LANGUAGES.intersection(said[at:end])):
+            reading.phrases += [[("noun", name)] for name in named]
         if any(kind == "prep" for kind, _ in leaf):
             pending = True
-        elif not (word in _BETWEEN or {("adj", "small"), ("adj", "pretty"), ("adj", "valid")} & set(leaf)):
+        elif not (said[at] in _BETWEEN or {("adj", "small"), ("adj", "pretty"), ("adj", "valid")} & set(leaf)):
             pending = False
-        for each in said[i:end]:
+        for each in said[at:end]:
             reading.french += each in _FRENCH
             reading.english += each in _ENGLISH
-        i = end
     return reading
+
+
+Segment = tuple[int, int, list[Feature], str]
+"""where a phrase begins and ends, what it says (nothing: a stop or a payload), the number in it"""
+
+
+def _cut(said: list[str]) -> list[Segment] | None:
+    """The instruction cut into phrases: the longest that fits, shorter ones where that leads nowhere."""
+    start = root()
+    path: list[Segment] = []
+    untried: list[list[Segment]] = []
+    dead: set[int] = set()
+    at = 0
+    while at < len(said):
+        if said[at] in "|?§":
+            options: list[Segment] = [(at, at + 1, [], "")]
+        else:
+            options = _phrases(start, said, at, _before(path))
+            if options and ("no", "") in options[-1][2]:
+                return None
+        options = [one for one in options if one[1] not in dead]
+        while not options:  # back to the last phrase with a shorter reading
+            dead.add(at)
+            if not path:
+                return None
+            at = path.pop()[0]
+            options = [one for one in untried.pop() if one[1] not in dead]
+        path.append(options.pop())
+        untried.append(options)
+        at = path[-1][1]
+    return path
 
 
 def _is_target(reading: Reading) -> bool:
     return bool(reading.phrases) and reading.phrases[-1][0][0] == "to"
 
 
-def _longest(node: Node, said: list[str], at: int) -> tuple[int, list[Feature], str]:
-    """End of the longest phrase that begins at `at`, its features, and the number it holds."""
-    best: tuple[int, list[Feature], str] = (at, [], "")
+_JOINS = frozenset({"and", "so", "but", "please", "et", "donc", "mais"})
+"""words that end a sentence about the task as a stop does"""
+_ENDS = frozenset("$@")
+
+
+def _before(path: list[Segment]) -> frozenset[str]:
+    """Which places of `lexicon` are open behind these phrases."""
+    kinds: set[str] = set()
+    last = ""
+    for _, _, leaf, _ in reversed(path):
+        if not leaf:
+            break
+        kinds |= {kind for kind, _ in leaf}
+        last = last or leaf[0][0]
+    begins = frozenset("^") if kinds <= {"fill"} else frozenset()
+    follows = frozenset("@") if last in ("noun", "to") or not kinds & {"act", "verb", "obj"} else frozenset()
+    return begins | follows | {"$"}
+
+
+def _phrases(node: Node, said: list[str], at: int, before: frozenset[str]) -> list[Segment]:
+    """Every phrase that begins at `at`, the longest last."""
+    found: dict[int, Segment] = {}
     paths: list[tuple[Node, int, str]] = [(node, at, "")]
     while paths:
         node, i, number = paths.pop()
-        if node.leaf and i > best[0]:
-            best = (i, node.leaf, number)
+        if node.leaf and i not in found:
+            stops = i == len(said) or said[i] in "|?§"
+            joins = not stops and said[i] in _JOINS
+            leaf = [
+                feature
+                for feature, where in node.leaf
+                if not where
+                or (before.issuperset(where) and (stops or _ENDS.isdisjoint(where) or (joins and where != "$")))
+            ]
+            if leaf and (leaf[0][0] != "label" or i == len(said) or said[i] in "|§"):
+                found[i] = (at, i, leaf, number)
         if i == len(said):
             continue
         word = said[i]
@@ -178,108 +269,13 @@ def _longest(node: Node, said: list[str], at: int) -> tuple[int, list[Feature], 
             below = node.get("#")
             if below is not None:
                 paths.append((below, i + 1, str(_NUMBERS.get(word, word))))
-        below = node.get(word)
+        below = node.get(word, wild=word.isalpha() and word not in never())
         if below is not None:
             paths.append((below, i + 1, number))
-    return best
+    return [found[end] for end in sorted(found)]
 
 
-_HEAD = re.compile(r"\s*([^\W\d_]+)")
-_LINE = re.compile(r"[^\n]*\S")
-
-
-def may_be_task(text: str) -> bool:
-    """A cheap look at the first and the last line: False for almost every ordinary message, in microseconds."""
-    found = _HEAD.match(text)
-    if found:
-        first = _LINE.match(text[:200].lstrip())
-        return found is not None and first is not None and _starts_known(first[0])
-    head = text[:400].lstrip()[:1]
-    if head not in ("{", "[", "<", "`", "~", '"', "'", "-", "=", "*"):
-        return False
-    last = text[-400:].rstrip().rpartition("\n")[2][-200:]
-    if last[:1] in ("`", "}", "]", "<", "~"):
-        return len(text) < MAX_CHARS
-    return any(_starts_known(piece) for piece in (last, re.split(r"[}\]>`]", last)[-1]))
-
-
-def _starts_known(line: str) -> bool:
-    """Whether the first words of a line could begin an instruction."""
-    known = 0
-    for word in _WORD.findall(_APOSTROPHE.sub(" ", fold(line[:120]))):
-        if word in _QUIET or word in _STOPS:
-            continue
-        if word == "?":
-            return True
-        if not (word in vocabulary() or word in _NUMBERS or word.isdigit()):
-            return known > 0 and not word.isalpha()
-        known += 1
-        if known == 8:
-            return True
-    return True
-
-
-def candidates(text: str) -> list[tuple[list[Part], bool]]:
-    """Ways to cut a message, and whether the payload's end is certain (else only for `LOOSE` languages)."""
-    out: list[tuple[list[Part], bool]] = []
-    parts = split(text)
-    if parts is not None:
-        out.append((parts, True))
-    fenced = parts is not None and any(isinstance(part, Payload) and part.fenced for part in parts)
-    if not fenced and (_LOOSE_NAME.search(text[:600]) or _LOOSE_NAME.search(text[-400:])):
-        out += [(cut, False) for cut in (_after_head(text), _before_tail(text)) if cut is not None]
-    return out
-
-
-_LOOSE_NAME = re.compile(r"\b(?:python|py|sql|ya?ml|toml|csv|query|requ[eê]te)", re.IGNORECASE)
-_BOUNDARY = re.compile(r"[:?.\n]")
-
-
-def _after_head(text: str) -> list[Part] | None:
-    """Instruction, then a payload in a loose language to the end of the message."""
-    best = None
-    for found in _BOUNDARY.finditer(text[:600]):
-        said = words(text[: found.end()])
-        if said is None or read(said) is None:
-            if best is not None:
-                break
-            continue
-        if text[found.end() :].strip():
-            best = found.end()
-    if best is None:
-        return None
-    body = text[best:].strip("\n")
-    return None if _prose(body) else [text[:best], Payload(body if "\n" in body else body.strip())]
-
-
-def _before_tail(text: str) -> list[Part] | None:
-    """A payload in a loose language, then the instruction as the last paragraph or line."""
-    stripped = text.rstrip()
-    for mark in ("\n\n", "\n"):
-        body, found, tail = stripped.rpartition(mark)
-        if not found or not body.strip() or len(tail) > 400:
-            continue
-        said = words(tail)
-        if said is not None and read(said) is not None and not _prose(body):
-            return [Payload(body.strip("\n")), tail]
-    return None
-
-
-_SENTENCE = re.compile(r"^\s*[^\W\d_][^=:{}()\[\]<>;\"#]*\s\S+\s[^=:{}()\[\]<>;\"#]*[.?!]\s*$", re.MULTILINE)
-_PLEA = re.compile(
-    r"^\s*(?:please|also|then|and|now|finally|explain|translate|summari[sz]e|tell|give|count|what|why|how|who|if|"
-    r"puis|ensuite|aussi|et|explique|traduis|dis|donne|compte|que|quel|quelle|pourquoi|comment|qui|si)\b"
-    r"(?![ \t]*[=(:.])[^\n]*$",
-    re.MULTILINE | re.IGNORECASE,
-)
-
-
-def _prose(body: str) -> bool:
-    """Whether an unfenced payload holds a line that reads like more instruction."""
-    if _SENTENCE.search(body):
-        return True
-    return any(not found[0].rstrip().endswith(":") for found in _PLEA.finditer(body))
-
-
-def short(parts: list[Part]) -> bool:
-    return sum(len(part) for part in parts if isinstance(part, str)) <= MAX_INSTRUCTION
+def readable(sentence: str) -> bool:
+    """Whether a piece of text is nothing but known phrases."""
+    said = words(sentence)
+    return said is not None and read(said) is not None

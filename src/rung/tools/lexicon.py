@@ -5,16 +5,23 @@ line. ``{a,b}`` expands (``{, x}`` is optional), ``#`` stands for a number. Word
 `rung.tools.intent.words` reads them: lower case, no accents, apostrophes and hyphens as spaces. A phrase
 that is not there makes the whole call decline, so a missing word costs a call a slower answer, and a wrong
 one a wrong answer: add phrases freely to a feature they belong to, and new features only with a test.
+
+What people say around a task (where the payload is from, what it is for) has no closed vocabulary. ``*`` stands
+for any one word but those under ``never``, and a heading says where such phrases may stand: ``fill= ^``
+begins its sentence, ``$`` ends at a stop, ``@`` also ends at a stop and follows a noun or a sentence that asks nothing.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
 Feature: TypeAlias = tuple[str, str]
+Placed: TypeAlias = tuple[Feature, str]
+"""a feature, and where its phrase may stand: some of ``^$@``"""
 
 MOST_NODES = 20_000
 """nodes kept; beyond it they are made anew when they are needed again"""
@@ -22,7 +29,7 @@ MOST_NODES = 20_000
 _GLUED = re.compile(r"([a-z]*)\{([^{}]*)\}([a-z]*)")
 """alternatives that may touch a word: ``wrap{ped,}``, ``{re,}format``, ``indent{, size,ation}``"""
 
-_TOKEN = re.compile(r"[a-z]+|[0-9]+|[#{},]")
+_TOKEN = re.compile(r"[a-z]+|[0-9]+|[*#{},]")
 
 
 class Lexicon:
@@ -35,17 +42,17 @@ class Lexicon:
         self._word: list[str] = []  # per place: the word it waits for, "" if none
         self._next: list[int] = []  # the place after that word
         self._skip: dict[int, list[int]] = {}  # places reached from a place without a word
-        self._feature: dict[int, Feature] = {}  # what a phrase says that ends at a place
+        self._feature: dict[int, Placed] = {}  # what a phrase says that ends at a place
         self._starts: list[int] = []
         self._nodes: dict[frozenset[int], Node] = {}
 
-    def add(self, phrase: str, feature: Feature) -> None:
+    def add(self, phrase: str, feature: Feature, where: str = "") -> None:
         """One line of a word file."""
         tokens = _TOKEN.findall(_GLUED.sub(_unglue, phrase))
         start = self._place()
         end, read = self._sequence(tokens, 0, start)
         assert read == len(tokens), phrase
-        self._feature[end] = feature
+        self._feature[end] = (feature, where)
         self._starts.append(start)
 
     def root(self) -> Node:
@@ -53,7 +60,7 @@ class Lexicon:
 
     def words(self) -> frozenset[str]:
         """Every word that occurs in a phrase."""
-        return frozenset(self._word) - {""}
+        return frozenset(self._word) - {"", "*", "#"}
 
     def node(self, places: frozenset[int]) -> Node:
         found = self._nodes.get(places)
@@ -118,17 +125,24 @@ class Node:
 
     __slots__ = ("_below", "_by_word", "_lexicon", "leaf")
 
-    def __init__(self, lexicon: Lexicon, by_word: dict[str, list[int]], leaf: list[Feature]) -> None:
+    def __init__(self, lexicon: Lexicon, by_word: dict[str, list[int]], leaf: list[Placed]) -> None:
         self._lexicon = lexicon
         self._by_word = by_word
         self._below: dict[str, Node] = {}
         self.leaf = leaf
 
-    def get(self, word: str) -> Node | None:
-        """One word further, or None if no phrase goes on with it."""
-        below = self._below.get(word)
-        if below is None and word in self._by_word:
-            below = self._below[word] = self._lexicon.after(self._by_word[word])
+    def get(self, word: str, wild: bool = False) -> Node | None:
+        """One word further, or None if no phrase goes on with it. `wild`: whether a ``*`` may stand for the word."""
+        if wild and "*" in self._by_word:
+            key = "*" + word if word in self._by_word else "*"  # never a key per word of a message
+        elif word in self._by_word:
+            key = word
+        else:
+            return None
+        below = self._below.get(key)
+        if below is None:
+            places = self._by_word.get(word, []) if key != "*" else []
+            below = self._below[key] = self._lexicon.after(places + (self._by_word["*"] if key[0] == "*" else []))
         return below
 
 
@@ -151,14 +165,27 @@ def vocabulary() -> frozenset[str]:
 
 
 @cache
+def never() -> frozenset[str]:
+    """Words no ``*`` stands for: what negates, joins, limits or asks."""
+    return frozenset(word for phrase, kind, _, _ in _lines() if kind == "never" for word in phrase.split())
+
+
+@cache
 def _lexicon() -> Lexicon:
     lexicon = Lexicon()
+    for phrase, kind, value, where in _lines():
+        if kind != "never":
+            lexicon.add(phrase, (kind, value), where)
+    return lexicon
+
+
+def _lines() -> Iterator[tuple[str, str, str, str]]:
+    """Every phrase with its heading: kind, value, place."""
     for file in sorted((Path(__file__).parent / "words").glob("*.txt")):
-        feature: Feature = ("", "")
+        kind = value = where = ""
         for line in file.read_text("utf-8").splitlines():
             if line.startswith("    "):
-                lexicon.add(line, feature)
+                yield line, kind, value, where
             elif line and not line.startswith("#"):
-                kind, _, value = line.partition("=")
-                feature = (kind, value)
-    return lexicon
+                heading, _, where = line.partition(" ")
+                kind, _, value = heading.partition("=")

@@ -13,9 +13,13 @@ from rung.tools.intent import LANGUAGES, Reading
 from rung.tools.lexicon import Feature
 
 SYNTAX_WORDS = frozenset({"syntax", "syntaxe", "syntactically", "syntaxiquement", "parse", "parses", "parsing"})
-_INDENT_WORDS = frozenset({"indentation", "indent", "indente", "indenter", "indentez"})
+_INDENT_WORDS = frozenset({"indentation", "indent", "indented", "indente", "indentee", "indenter", "indentez"})
 _VERDICT_WANTS = frozenset({"yesno", "truefalse", "validword"})
 DOCUMENTS = frozenset({"format", "minify", "sort", "repair", "convert"})
+
+
+_PLEASE = frozenset({"please", "pls", "plz", "stp", "svp", "plait"})
+_YOU_ARE = tuple(frozenset(pair.split()) for pair in ("you are", "act as", "tu es", "vous etes", "agis comme"))
 
 
 class Unclear(Exception):
@@ -53,7 +57,10 @@ def decide(reading: Reading) -> Said:
     }
     asked = ("verb", "ask") in sure or reading.question
     described = ("verb", "get") in sure or ("verb", "make") in sure or bool(hard)
-    for features in reading.phrases:
+    later = [i for i, features in enumerate(reading.phrases) if {("adj", "pretty"), ("act", "format")} & set(features)]
+    for i, features in enumerate(reading.phrases):
+        if ("adj", "unpretty") in features and later and later[-1] > i:
+            features = [("adj", "unpretty")]  # "it is on one line, make it readable"
         said.count[_pick(features, asked, described)] += 1
     said.acts = set(said.values("act"))
     said.adjs = set(said.values("adj"))
@@ -85,13 +92,21 @@ def _pick(features: list[Feature], asked: bool, described: bool) -> Feature:
 def acts_of(said: Said, reading_words: frozenset[str]) -> set[str]:
     """What is asked for, adjectives and questions included; raises Unclear where they contradict."""
     acts = set(said.acts)
+    if "expand" in acts:  # "expand this minified JSON": minified is what it is, not what is asked for
+        acts = acts - {"expand"} | {"format"}
+        said.adjs -= {"small", "line"}
+    if "cleanup" in acts:
+        acts = acts - {"cleanup"} | {"format"}
+    if "lint" in acts and said.nouns & {"json", "yaml", "toml", "xml"}:
+        acts = acts - {"lint"} | {"validate"}
     if said.has("verb", "sort") or said.has("obj", "keys"):
         put = "convert" in acts and said.has("opt", "alpha")
         if not (said.has("obj", "keys") and (put or said.has("verb", "sort"))) and "sort" not in acts:
             raise Unclear("only keys can be sorted")
         acts.add("sort")
     for role in said.values("role"):
-        if said.has("verb", "get") or said.has("verb", "ask"):
+        told = any(pair <= reading_words for pair in _YOU_ARE)
+        if not told and (said.has("verb", "get") or said.has("verb", "ask")):
             raise Unclear("a tool is asked for, not its work")
         acts.add(role)
     if said.values("sort"):
@@ -109,11 +124,26 @@ def acts_of(said: Said, reading_words: frozenset[str]) -> set[str]:
     if acts == {"convert", "sort"} and not said.target:
         acts.discard("convert")  # "put the keys in alphabetical order"
     if {"small", "pretty"} <= said.adjs:
+        _from_one_form_to_the_other(said)
+    if {"small", "pretty"} <= said.adjs:
         raise Unclear("it is not clear which form is wanted")
+    wish = said.has("want", "only") or bool(reading_words & _PLEASE)
+    if not acts and wish and said.adjs and not said.question and not any(kind == "verb" for kind, _ in said.count):
+        said.count["verb", "get"] += 1  # "pretty JSON please"
     _apply_adjectives(said, acts)
     _apply_questions(said, acts)
     _refuse_questions(said, acts)
     return acts
+
+
+def _from_one_form_to_the_other(said: Said) -> None:
+    """``Turn this compact JSON into pretty JSON``: the form before ``into`` is what the payload has."""
+    order = list(said.count)
+    if ("prep", "to") in order:
+        at = order.index(("prep", "to"))
+        before = [adj for adj in ("small", "pretty") if order.index(("adj", adj)) < at]
+        if len(before) == 1:
+            said.adjs -= set(before)
 
 
 def _refuse_questions(said: Said, acts: set[str]) -> None:
@@ -149,7 +179,15 @@ def _apply_adjectives(said: Said, acts: set[str]) -> None:
                 _valid(said, acts)
         elif adj == "broken":
             asked = said.values("ask") or (said.adjs & {"valid"} and said.has("verb", "ask"))
-            if "repair" not in acts and not asked:
+            if (
+                "repair" not in acts
+                and not asked
+                and said.syntax
+                and (said.has("verb", "ask") or said.has("verb", "check"))
+            ):
+                acts.add("validate")  # "check if there are syntax errors"
+                said.count["ask", "errors"] += 1
+            elif "repair" not in acts and not asked and not said.has("into", "valid"):
                 raise Unclear("broken is said, but not what to do")
         elif adj == "unpretty":
             if "format" not in acts:
@@ -158,7 +196,7 @@ def _apply_adjectives(said: Said, acts: set[str]) -> None:
             acts.add("convert")
         else:
             raise Unclear("an adjective without a task")
-    if made and not said.adjs:
+    if made and not said.adjs and "pyformat" not in said.acts:
         raise Unclear("make what?")
 
 

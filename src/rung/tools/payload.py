@@ -34,7 +34,9 @@ _ONE_LINE_FENCE = re.compile(
     r"(?P<mark>```)(?P<lang>(?:json|yaml|yml|toml|csv|xml|sql|python|py)?)(?P<body>[^`\n]+)```"
 )
 _TAG = re.compile(
-    r"<(?P<lang>json|yaml|toml|csv|sql|python|code|input|payload|document|content|text)>[ \t]*\n?"
+    r"<(?P<lang>json|yaml|toml|csv|sql|python|xml|code|input|payload|document|content|text|schema|json_schema|data|"
+    r"instance|snippet|query|file|config|user_input|doc|source|object|entree|donnees|requete|schéma|"
+    r"schema_json)>[ \t]*\n?"
     r"(?P<body>.*?)\n?[ \t]*</(?P=lang)>",
     re.DOTALL,
 )
@@ -46,7 +48,8 @@ _TICKS = re.compile(r"(?P<mark>`)(?P<lang>)(?P<body>[^`\n]{2,})`")
 _FENCE_WORD = re.compile(
     r"```(json|yaml|toml|xml|sql|python|csv|markdown)?`*(?= (?:code )?(?:block|fence))|`{3}(json|yaml|sql|python)`{3}"
 )
-_TAG_LANGUAGES = frozenset({"json", "yaml", "toml", "csv", "sql", "python"})
+_TAG_LANGUAGES = frozenset({"json", "yaml", "toml", "csv", "sql", "python", "xml"})
+_TAG_SCHEMAS = frozenset({"schema", "json_schema", "schéma", "schema_json"})
 _OPEN = re.compile(r"[{\[]")
 _XML = re.compile(r"<(?:\?xml|[A-Za-z_][\w.:-]*(?=[\s/>]))")
 _LOOSE_JSON = re.compile(
@@ -81,8 +84,9 @@ def _cut(text: str, pattern: re.Pattern[str]) -> list[Part] | None:
     parts: list[Part] = []
     end = 0
     for found in pattern.finditer(text):
-        parts.append(text[end : found.start()])
         language = found["lang"].lower()
+        labelled = pattern is _TAG and language in _TAG_SCHEMAS
+        parts.append(text[end : found.start()] + ("\nschema:" if labelled else ""))
         if pattern is _TAG:
             language = language if language in _TAG_LANGUAGES else ""
         parts.append(Payload(found["body"], language, fenced=True))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from rung.tools.answer import Want
-from rung.tools.intent import LANGUAGES, LOOSE, Intent, NotATask, Reading, candidates, may_be_task, read, short, words
+from rung.tools.cuts import NAMES, candidates, may_be_task, prose, short
+from rung.tools.intent import LANGUAGES, LOOSE, Intent, NotATask, Reading, read, words
 from rung.tools.lexicon import Feature
 from rung.tools.lossless import InvalidJson, Object, parse
 from rung.tools.meaning import DOCUMENTS, Said, Unclear, acts_of, decide
@@ -20,6 +21,9 @@ _QUALITIES = frozenset(
         content contents contenu contenus propre lisible joli coherent precis exact exactly values tidy everything""",
     )
 )
+_ERROR = re.compile(r"err(?:or|eur)|fail|exception|warn|\bbug|wrong|problem|crash", re.IGNORECASE)
+_EXIST = frozenset({"there", "any", "contain", "contains", "have", "has", "t", "contient", "comporte"})
+"""words that ask whether an error exists, not only where"""
 _VALUES = frozenset({"string", "chaine", "dict", "object", "objet", "array", "tableau"})
 _TYPES = tuple(f'"{name}"' for name in ("object", "array", "string", "number", "integer", "boolean", "null"))
 _SCHEMA_KEYS = frozenset(
@@ -51,13 +55,18 @@ def understand(prompt: str, system: str = "") -> Intent | NotATask:
 
     `system` is the system prompt, which must be understood as wholly as the message itself.
     """
-    if not may_be_task(prompt):
+    # A system prompt that is the whole instruction leaves nothing but a payload to the message.
+    alone = 0 < len(system) <= 600 and any(name in system.lower() for name in NAMES) and not prose(prompt[:2_000])
+    if not alone and not may_be_task(prompt):
         return NotATask("the message does not begin or end like an instruction to a tool")
     lead = words(system) if system else []
     if lead is None or len(system) > 600:
         return NotATask("the system prompt is not understood")
     reason = "the payload cannot be told from the instruction"
-    for parts, certain in candidates(prompt):
+    cuts = candidates(prompt)
+    if alone and not any(isinstance(part, Payload) for parts, _ in cuts for part in parts):
+        cuts.append(([Payload(prompt.strip("\n"))], False))
+    for parts, certain in cuts:
         outcome = _one(parts, lead)
         if isinstance(outcome, Intent) and (certain or outcome.language in LOOSE):
             return outcome
@@ -68,7 +77,7 @@ def understand(prompt: str, system: str = "") -> Intent | NotATask:
 def _one(parts: list[Part], lead: list[str]) -> Intent | NotATask:
     if not short(parts):
         return NotATask("the instruction is too long")
-    said = list(lead)
+    said = [*lead, "|"] if lead else []
     payloads: list[Payload] = []
     for part in parts:
         if isinstance(part, Payload):
@@ -110,13 +119,13 @@ def _resolve(reading: Reading, payloads: list[Payload]) -> Intent:
         payload = payloads[0]
     language = _language(said, payload, acts)
     acts = _with_target(said, acts, language)
-    _refuse_meaning(acts, language, reading.words)
+    _refuse_meaning(said, acts, language, reading.words, payload.text)
     action = _COMBINATIONS.get(frozenset(acts))
     if action is None:
         raise Unclear("it asks for no task of ours, or for more than one" if acts else "it asks for no task of ours")
     if not payload.fenced and language in LOOSE and _too_loose(payload.text, language):
         raise Unclear("the unfenced payload does not look like its language")
-    return Intent(language, action, payload.text, _options(said, acts, schema), _want(said, acts, reading))
+    return Intent(language, action, payload.text, _options(said, acts, language, schema), _want(said, acts, reading))
 
 
 def _language(said: Said, payload: Payload, acts: set[str]) -> str:
@@ -132,6 +141,10 @@ def _language(said: Said, payload: Payload, acts: set[str]) -> str:
     language = language or (fence if fence in LANGUAGES else "")
     if not language and (said.has("act", "pyformat") or said.values("select")):
         language = "python"
+    if dialects := _dialects(said):
+        if len(dialects) > 1 or acts - {"format", "validate"} or (said.values("database") and "format" in acts):
+            raise Unclear("a change of SQL dialect is not a task of ours")
+        said.nouns.add("query")
     if "query" in said.nouns:
         if language not in ("", "sql"):
             raise Unclear("the fence and the words name different languages")
@@ -151,6 +164,10 @@ def _language(said: Said, payload: Payload, acts: set[str]) -> str:
         acts.add("validate")
     if "lint" in acts and language != "python":
         raise Unclear("lint is for Python")
+    if "convert" in acts and not said.target | said.acts & {"pyformat"} and language in ("python", "sql"):
+        raise Unclear("rewritten code may mean more than its layout")
+    if "cleanup" in said.acts and language in ("python", "sql"):
+        raise Unclear("a clean-up of code may mean more than its layout")
     if "pyformat" in said.acts and language != "python":
         raise Unclear("that formatter is for Python")
     if acts == {"validate"} and language in ("python", "sql") and not (named or said.syntax):
@@ -162,10 +179,28 @@ def _language(said: Said, payload: Payload, acts: set[str]) -> str:
     return language
 
 
-def _refuse_meaning(acts: set[str], language: str, words: frozenset[str]) -> None:
+def _dialects(said: Said) -> set[str]:
+    return {*said.values("dialect"), *said.values("database")}
+
+
+def _refuse_meaning(said: Said, acts: set[str], language: str, words: frozenset[str], text: str) -> None:
     """Words that make a question of form one of content."""
+    told = (
+        said.syntax
+        or "validate" in said.acts
+        or said.adjs & {"valid", "broken", "parse"}
+        or not (said.values("ask") or "repair" in acts)
+    )
+    if not told and _ERROR.search(text) and (language != "json" or _is_json(text)):
+        raise Unclear("the error may be the one the payload tells of")
+    if "repair" in acts and not said.nouns & LANGUAGES and language == "json" and _is_json(text):
+        raise Unclear("what is to be repaired is not its syntax")
     if acts & {"validate", "lint", "against"} and words & _QUALITIES:
         raise Unclear("more than its syntax may be meant")
+    if acts & {"validate", "lint", "against"} and (
+        "for" in {value for kind, value in said.count if kind == "fill"} or "namedfile" in words
+    ):
+        raise Unclear("valid for a purpose may mean more than its syntax")
     if "repair" in acts and words & {"content", "contents", "contenu"}:
         raise Unclear("its content may be meant")
     if language in ("python", "sql") and words & _VALUES:
@@ -206,10 +241,10 @@ def _too_loose(text: str, language: str) -> bool:
         return "=" not in text
     if language == "csv":
         return "\n" not in text
-    return False
+    return language == "python" and not re.search(r"[=(:\n]", text)
 
 
-def _options(said: Said, acts: set[str], schema: str) -> Options:
+def _options(said: Said, acts: set[str], language: str, schema: str) -> Options:
     indents = set(said.values("indent"))
     if len(indents) > 1:
         raise Unclear("two indentations are asked for")
@@ -223,6 +258,8 @@ def _options(said: Said, acts: set[str], schema: str) -> Options:
             raise Unclear("an indentation without a format")
     elif said.has("opt", "indent") and not acts & {"format", "sort", "repair", "minify"}:
         raise Unclear("an indentation without a format")
+    if said.has("opt", "upper") and (language != "sql" or acts != {"format"}):
+        raise Unclear("capitals for what?")
     if said.has("opt", "alpha") and "sort" not in acts:
         raise Unclear("an order without a sort")
     if said.has("opt", "keep") and not acts & DOCUMENTS:
@@ -237,6 +274,7 @@ def _options(said: Said, acts: set[str], schema: str) -> Options:
         to=next(iter(said.target), "") if "convert" in acts else "",
         schema=schema,
         types=types,
+        dialect=next(iter(_dialects(said)), ""),
         select=tuple(said.values("select")),
     )
 
@@ -251,7 +289,7 @@ def _want(said: Said, acts: set[str], reading: Reading) -> Want:
         raise Unclear("yes or no does not fit the task")
     if said.has("opt", "tell") and ("repair" not in acts or said.has("want", "only") or said.has("want", "noprose")):
         raise Unclear("the form of the answer is not clear")
-    if said.has("opt", "list") and not (acts & {"lint", "validate"}):
+    if said.has("opt", "list") and not check:
         raise Unclear("a list of what?")
     languages = said.values("lang")
     if len(languages) > 1:
@@ -263,6 +301,8 @@ def _want(said: Said, acts: set[str], reading: Reading) -> Want:
     if asks == "valid" and plain and said.has("ask", "errors") and not where:
         asks = "errors"
     located = asks == "valid" and where and plain
+    if located and said.has("ask", "errors") and reading.words & _EXIST:
+        asks, located = "errors", False  # "is there an error? If so, where?"
     if words[0] and (asks in ("errors", "lint") or said.has("want", "yesno")):
         raise Unclear("the form of the answer is not clear")
     if languages and acts & DOCUMENTS and not said.has("opt", "tell"):

@@ -27,7 +27,8 @@ class Options:
     `indent` is one level's text (``"  "``, ``"\\t"``), None for the language's own habit. `width` is unused by
     JSON. `to` names the target language of a conversion, `schema` holds a JSON Schema's text, `types`
     says how CSV cells become JSON: ``strict`` (decline if a column looks like numbers or booleans),
-    ``text`` (all strings) or ``infer``. `select` narrows lint rules to these codes (prefixes).
+    ``text`` (all strings) or ``infer``. `select` narrows lint rules to these codes (prefixes), `dialect`
+    SQL to one of `sql.DIALECTS`.
     """
 
     indent: str | None = None
@@ -37,6 +38,7 @@ class Options:
     schema: str = ""
     types: str = "strict"
     select: tuple[str, ...] = ()
+    dialect: str = ""
 
 
 @dataclass(frozen=True, slots=True)

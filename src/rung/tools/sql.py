@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+from itertools import pairwise
 from typing import Any
 
 from rung.tools.extras import load
@@ -59,11 +60,14 @@ def _limit(text: str) -> None:
 
 
 def validate(text: str, options: Options) -> Result:
-    """`ok` by syntax alone: tables and columns are not known. Raises CannotAnswer where dialects disagree."""
+    """`ok` by syntax alone: tables and columns are not known. Raises CannotAnswer where dialects disagree, or where
+    others take what the dialect that was named does not."""
     _limit(text)
     sqlglot = _sqlglot()
     finding = None
-    for dialect in DIALECTS:
+    first = options.dialect or DIALECTS[0]
+    read = False
+    for dialect in (first, *(one for one in DIALECTS if one != first)):
         try:
             trees = sqlglot.parse(text, read=dialect or None)
         except sqlglot.errors.ParseError as error:
@@ -71,13 +75,33 @@ def validate(text: str, options: Options) -> Result:
         except sqlglot.errors.TokenError:
             finding = finding or Finding("the statement cannot be split into tokens: an open quote?", code="sql")
         else:
+            if dialect != first and options.dialect:
+                raise CannotAnswer("another dialect takes this statement")
             if _faithful(sqlglot, text, trees, dialect):
                 return Result(ok=True)
             if all(tree is not None and _is_no_statement(sqlglot, tree) for tree in trees):
                 finding = finding or Finding("this is not a statement", 1, 1, "sql", "ce n'est pas une instruction")
                 continue
-            raise CannotAnswer("SQL dialects may disagree on this statement")
+            read = True
+    if read:
+        raise CannotAnswer("SQL dialects may disagree on this statement")
     return Result(ok=False, findings=(finding,) if finding else ())
+
+
+def _is_read(sqlglot: Any, text: str, dialect: str) -> bool:
+    """Whether a dialect's parser takes the text as statements. Enough for layout, which keeps every token."""
+    try:
+        trees = sqlglot.parse(text, read=dialect or None)
+    except (sqlglot.errors.ParseError, sqlglot.errors.TokenError):
+        return False
+    if not any(trees) or not all(tree is None or isinstance(tree, _statements(sqlglot)) for tree in trees):
+        return False
+    return _finished(_words(sqlglot, text, dialect))
+
+
+def _statements(sqlglot: Any) -> tuple[type, ...]:
+    names = ("Query", "DML", "DDL", "Create", "Drop", "Alter", "Update", "Delete")
+    return tuple(getattr(sqlglot.exp, name) for name in names)
 
 
 def _is_no_statement(sqlglot: Any, tree: Any) -> bool:
@@ -85,26 +109,47 @@ def _is_no_statement(sqlglot: Any, tree: Any) -> bool:
 
 
 def _faithful(sqlglot: Any, text: str, trees: list[Any], dialect: str) -> bool:
-    names = ("Query", "DML", "DDL", "Create", "Drop", "Alter", "Update", "Delete")
-    kinds = tuple(getattr(sqlglot.exp, name) for name in names)
     trees = [tree for tree in trees if tree is not None]
-    if not trees or not all(isinstance(tree, kinds) for tree in trees):
+    if not trees or not all(isinstance(tree, _statements(sqlglot)) for tree in trees):
         return False
     if any(isinstance(star.parent, sqlglot.exp.Alias) for tree in trees for star in tree.find_all(sqlglot.exp.Star)):
         return False
     if any(isinstance(tree, sqlglot.exp.Delete) and tree.args.get("tables") for tree in trees):
         return False  # MySQL's ``delete t from ...``, or ``from`` misspelt
     made = "; ".join(tree.sql(dialect=dialect or None) for tree in trees)
-    return _words(sqlglot, text, dialect) == _words(sqlglot, made, dialect)
+    words = _words(sqlglot, text, dialect)
+    if not _finished(words):
+        return False  # sqlglot takes ``order`` for an alias in ``select * from t order``
+    # sqlglot writes ``x is not null`` as ``not x is null``: the same tokens, in another order.
+    return sorted(words) == sorted(_words(sqlglot, made, dialect))
 
 
 _OPTIONAL = frozenset(["AS", ";", "INNER", "OUTER", "ASC", "(", ")"])
+_SYNONYMS = {"!=": "<>", "IFNULL": "COALESCE", "NVL": "COALESCE", "SUBSTR": "SUBSTRING", "INT": "INTEGER"}
+_UNFINISHED = _RESERVED - frozenset(
+    ["END", "NULL", "ALL", "ASC", "DESC", "DEFAULT", "KEY", "VIEW", "TABLE", "INDEX", "UNIQUE", "UPDATE"]
+)
+_COMPARE = ("=", "<", ">", "<>", "<=", ">=")
+_IMPOSSIBLE = {(one, two) for one in _COMPARE for two in _COMPARE} | {
+    ("SET", "WHERE"),
+    ("SELECT", "WHERE"),
+    (",", "FROM"),
+    (",", "WHERE"),
+    ("FROM", "FROM"),
+}
+
+
+def _finished(words: list[str]) -> bool:
+    return bool(words) and words[-1] not in _UNFINISHED and not any(two in _IMPOSSIBLE for two in pairwise(words))
 
 
 def _words(sqlglot: Any, text: str, dialect: str) -> list[str]:
-    """Tokens for comparison: by kind and text, without case and without the words SQL lets one leave out."""
-    found = sqlglot.tokenize(text, read=dialect or None)
-    return [one for one in (f"{token.text.upper()}" for token in found) if one not in _OPTIONAL]
+    """Tokens for comparison: by text, without case and without the words SQL lets one leave out."""
+    found = [
+        repr(token.text.upper()) if token.token_type.name == "STRING" else token.text.upper()
+        for token in sqlglot.tokenize(text, read=dialect or None)
+    ]
+    return [_SYNONYMS.get(one, one) for one in found if one not in _OPTIONAL]
 
 
 def _finding(error: Any) -> Finding:
@@ -123,7 +168,7 @@ def format_(text: str, options: Options) -> Result:
     if options.sort_keys or options.minify:
         raise CannotAnswer("SQL has no such format")
     sqlglot = _sqlglot()
-    if not validate(text, options).ok:
+    if not any(_is_read(sqlglot, text, dialect) for dialect in DIALECTS):
         raise CannotAnswer("the payload is not valid SQL")
     tokens = sqlglot.tokenize(text)
     if any(token.comments for token in tokens):
