@@ -14,9 +14,11 @@ begins its sentence, ``$`` ends at a stop, ``@`` also ends at a stop and follows
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from sys import intern
 from typing import TypeAlias
 
 Feature: TypeAlias = tuple[str, str]
@@ -40,7 +42,7 @@ class Lexicon:
 
     def __init__(self) -> None:
         self._word: list[str] = []  # per place: the word it waits for, "" if none
-        self._next: list[int] = []  # the place after that word
+        self._next = array("i")  # the place after that word
         self._skip: dict[int, list[int]] = {}  # places reached from a place without a word
         self._feature: dict[int, Placed] = {}  # what a phrase says that ends at a place
         self._starts: list[int] = []
@@ -91,9 +93,11 @@ class Lexicon:
             if tokens[at] == "{":
                 at = self._choices(tokens, at + 1, place, after)
             else:
-                waiting = self._place()
-                self._skip.setdefault(place, []).append(waiting)
-                self._word[waiting], self._next[waiting] = tokens[at], after
+                waiting = place
+                if self._word[place]:  # it waits for another word already
+                    waiting = self._place()
+                    self._skip.setdefault(place, []).append(waiting)
+                self._word[waiting], self._next[waiting] = intern(tokens[at]), after
                 at += 1
             place = after
         return place, at
