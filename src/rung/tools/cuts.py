@@ -11,12 +11,22 @@ from rung.tools.intent import readable
 from rung.tools.payload import MAX_CHARS, MAX_INSTRUCTION, Part, Payload, split
 
 _HEAD = re.compile(r"\s*(?=[^\W\d_])((?:[^:;{\[<`.?!\n]|\.(?=\w))*)")
+_MAKES = re.compile(
+    r"\s*(?:please\s+)?(?:write|create|generate|implement|build|[ée]cris|cr[ée]e|g[ée]n[èe]re)\s+(?:me\s+|moi\s+|-moi\s+)?"
+    r"(?:an?|une?)\s+(?:[\w#+-]+\s+){0,2}"
+    r"(?:function|script|program|class|method|module|test|story|poem|essay|fonction|programme|classe|m[ée]thode|po[èe]me)\b",
+    re.IGNORECASE,
+)
+"""the most usual wish that begins with words of the grammar and is none of its tasks"""
+
 _TAIL = re.compile(r"((?:[^:;}\]>`.?!\n]|\.(?=\w))+)[\s.:?!]*$")
 
 
 def may_be_task(text: str) -> bool:
     """Whether the first or the last sentence reads as instruction: False for almost every ordinary message, in
     microseconds, however long it is."""
+    if _MAKES.match(text):
+        return False
     found = _HEAD.match(text[:400])
     tail = text[-400:].rstrip().rpartition("\n")[2][-300:]
     if found:
