@@ -7,6 +7,7 @@ the spans changed that must change, so nothing here rewrites it.
 from __future__ import annotations
 
 import os
+import re
 import time
 from itertools import count
 from typing import Any
@@ -17,6 +18,9 @@ import orjson
 from rung.errors import InvalidRequestError
 
 MODES = ("auto", "local", "cloud", "fast", "strong")
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+"""what no name may hold: names go back in headers and into the log"""
 
 DEFAULT_DEADLINE = 600.0
 """seconds a call may take in all, unless it says otherwise (the OpenAI SDK's own default)"""
@@ -175,6 +179,8 @@ def check_chat(body: Any) -> dict[str, Any]:
         raise InvalidRequestError("messages must hold at least one message", code="empty_messages", param="messages")
     if not chat.model:
         raise InvalidRequestError("model must not be empty; try 'auto'", code="empty_model", param="model")
+    if CONTROL.search(chat.model):
+        raise InvalidRequestError("model must not hold control characters", code="invalid_value", param="model")
     if chat.n is not None and chat.n < 1:
         raise InvalidRequestError("n must be at least 1", code="invalid_value", param="n")
     return body

@@ -286,6 +286,41 @@ async def test_what_is_refused_at_the_door(serving, headers, status, code):
         assert there.upstream.received == []
 
 
+@pytest.mark.parametrize("name", ["x-rung-private", "x-rung-mode", "authorization", "content-type"])
+async def test_a_header_that_decides_something_is_sent_once(serving, name):
+    """The last one winning would make a private call public."""
+    value = {"x-rung-private": "true", "x-rung-mode": "local"}.get(name, "application/json")
+    async with serving(completion_reply("x")) as there:
+        raw = request(orjson.dumps(ask()), **{name: value})
+        raw = raw.replace(b"\r\n\r\n", f"\r\n{name}: false\r\n\r\n".encode(), 1)
+        status, _, body = await exchange(there, raw)
+        assert (status, json.loads(body)["error"]["param"]) == (400, name)
+        assert there.upstream.received == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ask(rung={"task": "a\nb"}),
+        ask(metadata={"x-rung-task": "a\x01b"}),
+        {**ask(), "model": "mock:a\nb"},
+        ask(rung={"max_error": True}),
+        ask(rung={"deadline_ms": "1_000"}),
+    ],
+)
+async def test_what_could_not_be_told_in_a_header_is_refused_before_anybody_is_asked(serving, body):
+    async with serving(completion_reply("x")) as there:
+        assert (await post(there, orjson.dumps(body)))[0] == 400
+        assert there.upstream.received == []
+
+
+async def test_a_wrong_method_is_told_the_right_ones(serving):
+    async with serving(completion_reply("x")) as there:
+        status, head, _ = await exchange(there, request(b"{}", "/healthz"))
+        assert status == 405
+        assert b"allow: GET, HEAD" in head
+
+
 async def test_with_keys_every_route_but_health_needs_one(serving):
     async with serving(completion_reply("x"), environ={"RUNG_KEYS": "good-key-1"}) as there:
         assert (await get(there, "/healthz"))[0] == 200

@@ -10,11 +10,13 @@ import orjson
 from rung.doors import openai
 from rung.doors.exchange import Exchange, Receive, Scope, Send
 from rung.doors.reply import JSON, Reply, error_lines, reply_to, send_whole
-from rung.doors.request import Guard, Headers, chat_call, check_json
+from rung.doors.request import Guard, Headers, chat_call, check_json, check_once
 from rung.errors import InvalidRequestError, RequestTooLargeError, RungError
 from rung.gateway import Gateway
 
 log = logging.getLogger("rung")
+
+_READS = ("GET", "HEAD")
 
 JSON_ROUTES = ("/v1/models", "/healthz", "/readyz", "/admin/cache", "/admin/cache/explain")
 
@@ -43,7 +45,10 @@ class App:
         try:
             await self._route(scope, receive, reply)
         except RungError as error:
-            await send_whole(reply, error.status, error_lines(error, None), orjson.dumps(error.body()))
+            lines = error_lines(error, None)
+            if isinstance(error, _WrongMethod):
+                lines.append(f"allow: {error.allow}")
+            await send_whole(reply, error.status, lines, orjson.dumps(error.body()))
         except Exception:
             log.exception("a bug in rung, please report it: %s %s", scope["method"], scope["path"])
             bug = RungError("an internal error; the log has it")
@@ -52,18 +57,22 @@ class App:
     async def _route(self, scope: Scope, receive: Receive, reply: Reply) -> None:
         path, method = scope["path"], scope["method"]
         headers: Headers = dict(scope["headers"])
+        if len(headers) != len(scope["headers"]):
+            check_once(scope["headers"])
         if self._guarded is not self.gateway.settings:  # reloaded
             self._guarded = self.gateway.settings
             self._guard = self._make_guard()
         guard = self._guard
         guard.check_page(headers)
         if path == "/healthz":
+            if method not in _READS:
+                raise _WrongMethod(*_READS)
             await send_whole(reply, 200, [JSON], b'{"status":"ok"}')
             return
         tenant, private = guard.tenant(headers)
         if path == "/v1/chat/completions":
             if method != "POST":
-                raise _wrong_method("POST")
+                raise _WrongMethod("POST")
             check_json(headers)
             settings = self.gateway.settings
             limit = settings.server.body_limit
@@ -83,12 +92,12 @@ class App:
         gateway = self.gateway
         if path == "/admin/cache/purge":
             if method != "POST":
-                raise _wrong_method("POST")
+                raise _WrongMethod("POST")
             check_json(headers)
             return 200, {"purged": gateway.purge_cache()}
         if path in JSON_ROUTES or path.startswith("/v1/models/"):
-            if method not in ("GET", "HEAD"):
-                raise _wrong_method("GET")
+            if method not in _READS:
+                raise _WrongMethod(*_READS)
             if path == "/readyz":
                 return gateway.readiness()
             if path == "/admin/cache":
@@ -103,8 +112,12 @@ class App:
         )
 
 
-def _wrong_method(right: str) -> RungError:
-    return InvalidRequestError(f"use {right} here", code="method_not_allowed", status=405)
+class _WrongMethod(InvalidRequestError):
+    """405. `allow`: the header that says which methods there are (RFC 9110, 15.5.6)."""
+
+    def __init__(self, *right: str) -> None:
+        super().__init__(f"use {right[0]} here", code="method_not_allowed", status=405)
+        self.allow = ", ".join(right)
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from rung.ladder.climb import Attempt, Climb
 
 JSON = "content-type: application/json"
 SSE = "content-type: text/event-stream; charset=utf-8"
+_OTHER = re.compile(r"[^ -~]")
+
 NO_STORE = "cache-control: no-store"
 
 
@@ -93,7 +96,7 @@ def climb_lines(record: Climb) -> list[str]:
         if evidence.edits:
             lines.append(f"x-rung-edits: {len(evidence.edits)}")
         if evidence.stripped:
-            lines.append(f"x-rung-stripped: {', '.join(evidence.stripped)}")
+            lines.append(f"x-rung-stripped: {_OTHER.sub('?', ', '.join(evidence.stripped))}")
         for name, value in answer.headers:
             lines.append(f"{name.decode()}: {value.decode()}")
     if record.buffered:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from rung.call import DEFAULT_DEADLINE, MODES, Call, new_request_id, parse_chat
+from rung.call import CONTROL, DEFAULT_DEADLINE, MODES, Call, new_request_id, parse_chat
 from rung.errors import AuthenticationError, ForbiddenError, InvalidRequestError
 
 Headers = dict[bytes, bytes]
 
 _TENANTS_REMEMBERED = 1024
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TRUE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 
 
@@ -74,6 +76,22 @@ class Guard:
             self._tenants = {b"": self._tenants[b""]}
         self._tenants[token] = known
         return known
+
+
+_SINGLE = frozenset({b"authorization", b"x-api-key", b"content-type", b"origin", b"host"})
+
+
+def check_once(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raises InvalidRequestError if a header that decides something is repeated: of two, which one would count?
+
+    ``x-rung-private: true`` followed by ``x-rung-private: false`` must not make a call public.
+    """
+    seen: set[bytes] = set()
+    for name, _ in headers:
+        if name in seen and (name in _SINGLE or name.startswith(b"x-rung-")):
+            told = name.decode("latin-1")
+            raise InvalidRequestError(f"the header {told} is sent twice; send it once", param=told)
+        seen.add(name)
 
 
 def check_json(headers: Headers) -> None:
@@ -167,10 +185,9 @@ def _flag(name: str, value: Any) -> bool:
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float:
-    try:
+    number = float("nan")
+    if not isinstance(value, bool) and _NUMBER.fullmatch(str(value)):
         number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
     if not low <= number <= high:
         raise InvalidRequestError(f"x-rung-{name} must be a number from {low:g} to {high:g}", param=f"x-rung-{name}")
     return number
@@ -195,8 +212,8 @@ def _set_max_error(call: Call, value: Any) -> None:
 
 def _word(name: str) -> Callable[[Call, Any], None]:
     def apply(call: Call, value: Any) -> None:
-        if not isinstance(value, str) or len(value) > 200:
-            raise InvalidRequestError(f"x-rung-{name} must be a short text", param=f"x-rung-{name}")
+        if not isinstance(value, str) or len(value) > 200 or CONTROL.search(value):
+            raise InvalidRequestError(f"x-rung-{name} must be a short line of text", param=f"x-rung-{name}")
         setattr(call, name, value)
 
     return apply
