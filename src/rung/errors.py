@@ -49,6 +49,8 @@ class RungError(Exception):
     status: int = 500
     code: str = "internal_error"
     type: str = "api_error"
+    allow: str = ""
+    """of a 405: the methods there are (RFC 9110 §15.5.6)"""
 
     def __init__(
         self,

@@ -46,7 +46,7 @@ class App:
             await self._route(scope, receive, reply)
         except RungError as error:
             lines = error_lines(error, None)
-            if isinstance(error, _WrongMethod):
+            if error.allow:
                 lines.append(f"allow: {error.allow}")
             await send_whole(reply, error.status, lines, orjson.dumps(error.body()))
         except Exception:
@@ -66,13 +66,13 @@ class App:
         guard.check_page(headers)
         if path == "/healthz":
             if method not in _READS:
-                raise _WrongMethod(*_READS)
+                raise _wrong_method(*_READS)
             await send_whole(reply, 200, [JSON], b'{"status":"ok"}')
             return
         tenant, private = guard.tenant(headers)
         if path == "/v1/chat/completions":
             if method != "POST":
-                raise _WrongMethod("POST")
+                raise _wrong_method("POST")
             check_json(headers)
             settings = self.gateway.settings
             limit = settings.server.body_limit
@@ -92,12 +92,12 @@ class App:
         gateway = self.gateway
         if path == "/admin/cache/purge":
             if method != "POST":
-                raise _WrongMethod("POST")
+                raise _wrong_method("POST")
             check_json(headers)
             return 200, {"purged": gateway.purge_cache()}
         if path in JSON_ROUTES or path.startswith("/v1/models/"):
             if method not in _READS:
-                raise _WrongMethod(*_READS)
+                raise _wrong_method(*_READS)
             if path == "/readyz":
                 return gateway.readiness()
             if path == "/admin/cache":
@@ -112,12 +112,10 @@ class App:
         )
 
 
-class _WrongMethod(InvalidRequestError):
-    """405. `allow`: the header that says which methods there are (RFC 9110, 15.5.6)."""
-
-    def __init__(self, *right: str) -> None:
-        super().__init__(f"use {right[0]} here", code="method_not_allowed", status=405)
-        self.allow = ", ".join(right)
+def _wrong_method(*right: str) -> InvalidRequestError:
+    error = InvalidRequestError(f"use {right[0]} here", code="method_not_allowed", status=405)
+    error.allow = ", ".join(right)
+    return error
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:
