@@ -12,10 +12,12 @@ from rung.cli.bench_tools import check, command, figures, load_rows, replay
 from rung.tools import NotATask, understand
 
 ROWS = Path(__file__).parents[2] / "benchmarks" / "tools"
-ROUNDS = [f"round_{number}" for number in range(1, 6)]
+ROUNDS = [f"round_{number}" for number in range(1, 8)]
 
 
-@pytest.mark.parametrize("name", ["tune", "held_out", "second", "third", "fourth", "fifth", "sixth", "near_misses", *ROUNDS])
+@pytest.mark.parametrize(
+    "name", ["tune", "held_out", "second", "third", "fourth", "fifth", "sixth", "near_misses", *ROUNDS]
+)
 def test_bars(name: str) -> None:
     found = figures(replay(load_rows(ROWS / f"{name}.jsonl")))
     assert found["precision"] >= 0.99, found["failures"]

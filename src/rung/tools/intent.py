@@ -52,10 +52,13 @@ _QUIET = frozenset(" \t\r()-–—_*/=&+#👍🙏🙂😊")
 _ARROW = re.compile(r"[-=]+>|→|⇒")
 _QUOTED = re.compile(r"[\"“”«'‘]\s?(yes|no|oui|non|true|false|vrai|faux|valide?|invalide?)\s?[\"“”»'’]")
 _FILE = re.compile(r"\b[\w.-]+\.(json|yaml|toml|csv|xml|sql)\b")
+_FROM_TO = re.compile(r"\b(json|yaml|yml|toml|csv)2(json|yaml|yml|toml|csv)\b")
 _SETTING = re.compile(r"\b(indent|indentation|indent size|tab size|sort keys)\s*[:=]\s*(?=\w)")
 _CALLS = re.compile(r"\b(json|orjson|yaml|toml|tomllib|ast)\.(parse|loads?|dumps?|stringify)\b")
 _NAMING = frozenset({"act", "adj", "ask", "fill"})
 """kinds whose phrases name the payload's language when they hold one (``fix the JSON errors``)"""
+_ALIKE = frozenset({"style", "literals", "litteraux", "like"})
+"""words that only compare with a language: ``python style quotes``"""
 _APOSTROPHE = re.compile(r"(?<=[a-z])['’](?=[a-z])")
 _TOLD = re.compile(
     r"[\"“«'‘](?:expecting|expected|unexpected|unterminated|invalid|extra data|\w+error|parse error)"
@@ -86,8 +89,9 @@ _FRENCH = frozenset(
         r"\w+",
         """
     ce cet cette le la les du des en est sont mets moi que qui sur avec sans par tu vous peux pouvez un une et
-    mon ma formate formater valide verifie corrige convertis transforme repare minifie trie espaces stp svp
-    merci bonjour salut uniquement vers cles indente erreur erreurs syntaxe passe
+    pourquoi ne se pas il elle ils quel quelle ou ligne lignes fichier requete ces ses leur aux donnees tous toutes
+    nous notre votre si dis indique mon ma formate formater valide verifie corrige convertis transforme repare
+    minifie trie espaces stp svp merci bonjour salut uniquement vers cles indente erreur erreurs syntaxe passe
     """,
     )
 )
@@ -124,11 +128,15 @@ def _typos() -> dict[str, str]:
 _TYPOS = _typos() | {"jsno": "json", "josn": "json", "indention": "indentation", "formated": "formatted"}
 
 
+_PARTICIPLE = re.compile(r"\b((?:re)?format|(?:re)?indent|minifi|compact|compress|condens|r[eé]par|corrig)é(?:e?s)?\b")
+
+
 def fold(text: str) -> str:
-    """Lower case, without accents, ligatures opened."""
+    """Lower case, without accents, ligatures opened. ``formaté`` becomes ``formatee``, not the order ``formate``."""
     text = text.lower()
     if text.isascii():
         return text
+    text = _PARTICIPLE.sub(r"\1ee", text)
     text = unicodedata.normalize("NFD", text.replace("œ", "oe").replace("\u00a0", " ").replace("\u202f", " "))
     return "".join(char for char in text if not unicodedata.combining(char))
 
@@ -139,7 +147,7 @@ def words(text: str) -> list[str] | None:
     folded = _TOLD.sub(" error ", _QUOTED.sub(r"\1", fold(text)))
     if "." in folded:
         folded = _FILE.sub(r"\1 namedfile", _CALLS.sub(r"\1 \2", folded))
-    folded = _SETTING.sub(r"\1 ", folded)
+    folded = _FROM_TO.sub(r"\1 to \2", _SETTING.sub(r"\1 ", folded))
     folded = _APOSTROPHE.sub(" ", _ARROW.sub(" to ", folded))
     for found in _WORD.findall(folded):
         if found in _STOPS:
@@ -179,7 +187,8 @@ def read(said: list[str]) -> Reading | None:
         elif ("adj", "valid") in features and (pending or _is_target(reading)):
             features = [("into", "valid")]
         reading.phrases.append(features)
-        if features[0][0] in _NAMING and (named := LANGUAGES.intersection(said[at:end])):
+        named = LANGUAGES.intersection(said[at:end])
+        if named and features[0][0] in _NAMING and not _ALIKE.intersection(said[at:end]):
             reading.phrases += [[("noun", name)] for name in named]
         if any(kind == "prep" for kind, _ in leaf):
             pending = True
@@ -251,7 +260,7 @@ def _phrases(node: Node, said: list[str], at: int, before: frozenset[str]) -> li
     paths: list[tuple[Node, int, str]] = [(node, at, "")]
     while paths:
         node, i, number = paths.pop()
-        if node.leaf and i not in found:
+        if node.leaf:
             stops = i == len(said) or said[i] in "|?§"
             joins = not stops and said[i] in _JOINS
             leaf = [
@@ -261,7 +270,8 @@ def _phrases(node: Node, said: list[str], at: int, before: frozenset[str]) -> li
                 or (before.issuperset(where) and (stops or _ENDS.isdisjoint(where) or (joins and where != "$")))
             ]
             if leaf and (leaf[0][0] != "label" or i == len(said) or said[i] in "|§"):
-                found[i] = (at, i, leaf, number)
+                known = found.get(i, (at, i, [], ""))  # a number is also a word: "one line"
+                found[i] = (at, i, known[2] + [one for one in leaf if one not in known[2]], known[3] or number)
         if i == len(said):
             continue
         word = said[i]

@@ -14,6 +14,7 @@ from rung.tools.lexicon import Feature
 
 SYNTAX_WORDS = frozenset({"syntax", "syntaxe", "syntactically", "syntaxiquement", "parse", "parses", "parsing"})
 _INDENT_WORDS = frozenset({"indentation", "indent", "indented", "indente", "indentee", "indenter", "indentez"})
+_WORKS = frozenset({"format", "minify", "expand", "validate", "repair", "convert", "translate", "sort"})
 _VERDICT_WANTS = frozenset({"yesno", "truefalse", "validword"})
 DOCUMENTS = frozenset({"format", "minify", "sort", "repair", "convert"})
 
@@ -61,6 +62,8 @@ def decide(reading: Reading) -> Said:
     for i, features in enumerate(reading.phrases):
         if ("adj", "unpretty") in features and later and later[-1] > i:
             features = [("adj", "unpretty")]  # "it is on one line, make it readable"
+        elif _describes(reading.phrases, i, reading.french > reading.english):
+            features = [("adj", "described")]  # "format this single-line JSON"
         said.count[_pick(features, asked, described)] += 1
     said.acts = set(said.values("act"))
     said.adjs = set(said.values("adj"))
@@ -74,6 +77,22 @@ def decide(reading: Reading) -> Said:
     if len(said.target) == 1 and len(said.nouns & LANGUAGES) == 2:
         said.nouns -= said.target  # "JSON to YAML; output only the YAML"
     return said
+
+
+def _describes(phrases: list[list[Feature]], at: int, french: bool) -> bool:
+    """Whether a form is what the payload has: it stands beside a noun, behind a task, and no ``into`` leads to it."""
+    if not {("adj", "small"), ("adj", "unpretty"), ("adj", "pretty"), ("adj", "many")} & set(phrases[at]):
+        return False
+    before = [kind for features in phrases[:at] for kind, _ in features if kind in ("act", "verb", "prep")]
+    tasks = {value for features in phrases[:at] for kind, value in features if kind == "act"}
+    if not tasks & _WORKS or before[-1] != "act":
+        return False  # "and output compact JSON" asks for it
+    behind = phrases[at + 1][0] if at + 1 < len(phrases) else ("", "")
+    if behind[0] == "noun":
+        return behind[1] != "version"
+    values = {value for _, value in phrases[at]}
+    # In French it stands behind the noun: "indente ce JSON compact".
+    return french and phrases[at - 1][0][0] == "noun" and "line" not in values and bool(values & {"small", "pretty"})
 
 
 def _pick(features: list[Feature], asked: bool, described: bool) -> Feature:
@@ -95,6 +114,17 @@ def acts_of(said: Said, reading_words: frozenset[str]) -> set[str]:
     if "expand" in acts:  # "expand this minified JSON": minified is what it is, not what is asked for
         acts = acts - {"expand"} | {"format"}
         said.adjs -= {"small", "line"}
+    if "unpretty" in said.adjs and acts == {"repair"} and not said.syntax and not said.adjs & {"broken", "valid"}:
+        acts = {"reindent"}  # "its indentation is a mess, fix it"
+        said.acts.add("reindent")
+    if "flatten" in acts:
+        if "line" not in said.adjs:
+            raise Unclear("to flatten may mean more than its layout")
+        acts = acts - {"flatten"} | {"minify"}
+    if "translate" in acts:
+        if not said.target or "convert" in acts or "converted" in said.adjs:
+            raise Unclear("a translation of its words may be meant")
+        acts = acts - {"translate"} | {"convert"}
     if "cleanup" in acts:
         acts = acts - {"cleanup"} | {"format"}
     if "lint" in acts and said.nouns & {"json", "yaml", "toml", "xml"}:
@@ -161,8 +191,15 @@ def _refuse_questions(said: Said, acts: set[str]) -> None:
 
 def _apply_adjectives(said: Said, acts: set[str]) -> None:
     made = said.has("verb", "make")
-    got = said.has("verb", "get") or bool(said.target) or "convert" in acts or said.has("noun", "version")
-    for adj in said.adjs:
+    got = (
+        said.has("verb", "get")
+        or said.has("verb", "return")
+        or bool(said.target)
+        or "convert" in acts
+        or said.has("noun", "version")
+    )
+    # What the payload is comes last: it may only be said next to a task.
+    for adj in sorted(said.adjs, key=lambda one: (one in ("unpretty", "broken"), one)):
         if adj == "line" or (adj == "small" and (made or got or acts & {"format", "minify"})):
             acts.discard("format")
             acts.add("minify")
@@ -192,11 +229,13 @@ def _apply_adjectives(said: Said, acts: set[str]) -> None:
         elif adj == "unpretty":
             if "format" not in acts:
                 raise Unclear("an adjective without a task")
+        elif adj == "described":
+            continue
         elif adj == "converted":
             acts.add("convert")
         else:
             raise Unclear("an adjective without a task")
-    if made and not said.adjs and "pyformat" not in said.acts:
+    if made and not said.adjs and not {"pyformat", "minify"} & said.acts:
         raise Unclear("make what?")
 
 

@@ -166,6 +166,8 @@ def _language(said: Said, payload: Payload, acts: set[str]) -> str:
         raise Unclear("lint is for Python")
     if "convert" in acts and not said.target | said.acts & {"pyformat"} and language in ("python", "sql"):
         raise Unclear("rewritten code may mean more than its layout")
+    if said.has("verb", "make") and "pretty" in said.adjs and language == "python":
+        raise Unclear("readable code may mean more than its layout")
     if "cleanup" in said.acts and language in ("python", "sql"):
         raise Unclear("a clean-up of code may mean more than its layout")
     if "pyformat" in said.acts and language != "python":
@@ -225,6 +227,8 @@ def _with_target(said: Said, acts: set[str], language: str) -> set[str]:
             if not said.target and said.acts & {"format", "minify", "sort", "repair", "lint", "validate"}:
                 raise Unclear("a conversion without a target, besides something else")
             acts = acts - {"convert"} | ({"repair"} if said.has("into", "valid") else set())
+            if not acts and (said.values("indent") or said.has("opt", "indent")) and language in ("json", "xml"):
+                acts = {"format"}  # "rewrite this with two-space indentation"
             if not acts:
                 raise Unclear("a conversion to the same language")
         return acts
@@ -289,6 +293,8 @@ def _want(said: Said, acts: set[str], reading: Reading) -> Want:
         raise Unclear("yes or no does not fit the task")
     if said.has("opt", "tell") and ("repair" not in acts or said.has("want", "only") or said.has("want", "noprose")):
         raise Unclear("the form of the answer is not clear")
+    if said.has("opt", "fields") and "against" not in acts:
+        raise Unclear("which fields are valid is for a schema to say")
     if said.has("opt", "list") and not check:
         raise Unclear("a list of what?")
     languages = said.values("lang")
