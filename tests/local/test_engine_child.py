@@ -27,7 +27,7 @@ class CommonParams:
 class Server:
     listening_address = "http://127.0.0.1:4321"
     def __init__(self, params):
-        print("chatter on stdout")
+        print("chatter on stdout", flush=True)
         told = {key: value for key, value in vars(params).items() if not hasattr(value, "__dict__")}
         told |= {"path": params.model.path, "threads": [params.cpuparams.n_threads, params.cpuparams_batch.n_threads]}
         print(json.dumps(told, default=sorted), file=sys.stderr, flush=True)

@@ -13,7 +13,12 @@ from rung.cli.sim import command
 from rung.errors import ConfigError
 from rung.sim.scenario import PROVIDERS
 
-RUN = "import sys; from rung.cli.sim import command; command()"
+RUN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+from rung.cli.sim import command
+command()
+"""
 
 
 def test_the_printed_configuration_switches_every_provider_on_without_keys(tmp_path):

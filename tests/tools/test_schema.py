@@ -61,10 +61,18 @@ def test_schemas_that_lead_away_or_never_end_are_declined(schema: object) -> Non
 
 def test_references_that_branch_are_stopped() -> None:
     defs = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(40)}
-    with pytest.raises(CannotAnswer, match="steps"):
+    with pytest.raises(CannotAnswer, match="steps|deep"):
         against("1", {"$defs": {**defs, "d40": {}}, "$ref": "#/$defs/d0"})
 
 
 def test_unique_items_is_bounded() -> None:
     with pytest.raises(CannotAnswer, match="uniqueItems"):
         against(json.dumps([{"a": i} for i in range(600)]), {"uniqueItems": True})
+
+
+def test_documents_of_an_ordinary_depth_are_within_the_bounds() -> None:
+    node = {"$defs": {"n": {"properties": {"next": {"$ref": "#/$defs/n"}}, "type": "object"}}, "$ref": "#/$defs/n"}
+    text = '{"next": ' * 18 + "{}" + "}" * 18
+    assert against(text, node).ok is True
+    with pytest.raises(CannotAnswer, match="too deep"):
+        against('{"next": ' * 60 + "{}" + "}" * 60, node)

@@ -19,6 +19,9 @@ from rung.tools.result import CannotAnswer, Finding, Options, Result, TooBig
 MAX_CHARS = 64_000
 MAX_STEPS = 50_000
 """keyword evaluations; an ordinary validation needs a few dozen"""
+MAX_DEPTH = 60
+"""keywords inside one another, a reference that leads back to itself included; each takes several Python frames, and
+the validator's Rust parts panic where Python's own recursion limit is met inside them"""
 MAX_ERRORS = 20
 MAX_UNIQUE_ITEMS = 500
 # Safe: no group is repeated, and no two unbounded repeats follow each other closely enough to backtrack badly.
@@ -99,17 +102,23 @@ def _check_pattern(pattern: str) -> None:
 
 
 def _counted(jsonschema: Any, cls: Any) -> Any:
-    steps = 0
+    steps = depth = 0
 
     def count(function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
         def keyword(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
-            nonlocal steps
+            nonlocal steps, depth
             steps += 1
+            if depth >= MAX_DEPTH:
+                raise TooBig("the schema leads too deep")
             if steps > MAX_STEPS:
                 raise TooBig("the schema takes too many steps to evaluate")
             if function.__name__ == "uniqueItems" and isinstance(instance, list) and len(instance) > MAX_UNIQUE_ITEMS:
                 raise TooBig("uniqueItems on a very long array")
-            yield from function(validator, value, instance, schema) or ()
+            depth += 1
+            try:
+                yield from function(validator, value, instance, schema) or ()
+            finally:
+                depth -= 1
 
         return keyword
 
