@@ -59,8 +59,10 @@ def decide(reading: Reading) -> Said:
     asked = ("verb", "ask") in sure or reading.question
     described = ("verb", "get") in sure or ("verb", "make") in sure or bool(hard)
     later = [i for i, features in enumerate(reading.phrases) if {("adj", "pretty"), ("act", "format")} & set(features)]
+    first = next((i for i, features in enumerate(reading.phrases) if features[0][0] != "fill"), 0)
     for i, features in enumerate(reading.phrases):
-        if ("adj", "unpretty") in features and later and later[-1] > i:
+        ordered = i == first and any(kind == "act" for kind, _ in features)  # "minifie ce JSON formaté"
+        if ("adj", "unpretty") in features and later and later[-1] > i and not ordered:
             features = [("adj", "unpretty")]  # "it is on one line, make it readable"
         elif _describes(reading.phrases, i, reading.french > reading.english):
             features = [("adj", "described")]  # "format this single-line JSON"
@@ -121,6 +123,9 @@ def acts_of(said: Said, reading_words: frozenset[str]) -> set[str]:
         if "line" not in said.adjs:
             raise Unclear("to flatten may mean more than its layout")
         acts = acts - {"flatten"} | {"minify"}
+    asked_for = any(said.has("verb", verb) for verb in ("get", "return", "make", "ask"))
+    if said.has("noun", "version") and not (said.adjs or said.target or asked_for):
+        raise Unclear("a version may be a value")
     if "translate" in acts:
         if not said.target or "convert" in acts or "converted" in said.adjs:
             raise Unclear("a translation of its words may be meant")

@@ -197,7 +197,10 @@ def _refuse_meaning(said: Said, acts: set[str], language: str, words: frozenset[
         raise Unclear("the error may be the one the payload tells of")
     if "repair" in acts and not said.nouns & LANGUAGES and language == "json" and _is_json(text):
         raise Unclear("what is to be repaired is not its syntax")
-    if acts & {"validate", "lint", "against"} and words & _QUALITIES:
+    placed = (
+        {"exactly", "exact", "precise", "precis"} if words & {"where", "line", "ligne", "ou", "position"} else set()
+    )
+    if acts & {"validate", "lint", "against"} and words & _QUALITIES - placed:
         raise Unclear("more than its syntax may be meant")
     if acts & {"validate", "lint", "against"} and (
         "for" in {value for kind, value in said.count if kind == "fill"} or "namedfile" in words
