@@ -12,7 +12,7 @@ from rung.cli.bench_tools import check, command, figures, load_rows, replay
 from rung.tools import NotATask, understand
 
 ROWS = Path(__file__).parents[2] / "benchmarks" / "tools"
-ROUNDS = [f"round_{number}" for number in range(1, 9)]
+ROUNDS = [f"round_{number}" for number in range(1, 10)]
 
 
 @pytest.mark.parametrize(

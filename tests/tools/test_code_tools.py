@@ -108,6 +108,31 @@ def test_sql_format(text: str, made: str) -> None:
     assert run("sql", "format", made).text == made
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select a from t where b is not null and c not in (1, 2)",
+        "select a from t where b != 3",
+        "select date_trunc('month', d) from t where d > now() - interval '7 days'",
+        "select a from t for update",
+        "create table t (id integer primary key autoincrement)",
+    ],
+)
+def test_ordinary_sql_is_formatted_and_mostly_called_valid(text: str) -> None:
+    assert run("sql", "format", text).text
+    try:
+        assert run("sql", "validate", text).ok
+    except CannotAnswer:
+        pass
+
+
+def test_a_named_dialect_decides() -> None:
+    text = "select `a` from t"
+    assert run("sql", "validate", text, Options(dialect="mysql")).ok
+    with pytest.raises(CannotAnswer):
+        run("sql", "validate", text, Options(dialect="postgres"))
+
+
 @pytest.mark.parametrize("text", ["select a -- why\nfrom t", "select a from", "select a, from t"])
 def test_sql_format_declines(text: str) -> None:
     with pytest.raises(CannotAnswer):

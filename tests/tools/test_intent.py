@@ -185,3 +185,101 @@ def test_every_phrase_is_written_as_words_are_read() -> None:
     assert [says(text) for text in ("", "a", "a b d", "wrap", "ped #", "a d d")] == [[]] * 6
     assert lexicon.words() >= {"wrap", "wrapped", "invalid", "d"}
     assert len(vocabulary()) > 500
+
+
+TASKS = (
+    "Format this JSON",
+    "Minify this JSON",
+    "Is this valid JSON",
+    "Repair this JSON",
+    "Convert this JSON to YAML",
+    "Formate ce JSON",
+    "Ce JSON est-il valide",
+    "Convertis ce JSON en YAML",
+)
+DEMANDS = (
+    "and translate it",
+    "and count the keys",
+    "and rename a to b",
+    "and write a test",
+    "with comments",
+    "without the items",
+    "in reverse order",
+    "for a child",
+    "for production use",
+    "so that it has an id",
+    "because it is wrong and tell me why",
+    "from the last item",
+    "from a design point of view",
+    "against our API",
+    "unless it is empty",
+    "but keep arrays on one line",
+    "et traduis-le",
+    "et compte les clés",
+    "et les clés",
+    "sans les items",
+    "pour mon chef",
+    "puis explique",
+)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_second_demand_is_lost_among_words_that_may_be_any(task: str) -> None:
+    text = '{"a": 1, "items": [1, 2]}'
+    for demand in DEMANDS:
+        for message in (f"{task} {demand}:\n{text}", f"{task}, {demand}.\n{text}", f"{task}: {text} {demand}"):
+            assert isinstance(understand(message), NotATask), message
+
+
+@pytest.mark.parametrize(
+    ("message", "action"),
+    [
+        ("Format this minified JSON", "format"),
+        ("Please pretty print this single-line JSON", "format"),
+        ("Expand this compact JSON", "format"),
+        ("Formate ce JSON minifié", "format"),
+        ("Minify this pretty-printed JSON", "minify"),
+        ("Minifie ce JSON formaté", "minify"),
+        ("Format this JSON on one line", "minify"),
+        ("Formate ce JSON sur une ligne", "minify"),
+        ("Turn this minified JSON into formatted JSON", "format"),
+        ("Convert this formatted JSON to minified JSON", "minify"),
+        ("It is all on one line, make this JSON readable", "format"),
+    ],
+)
+def test_the_form_a_payload_has_is_not_the_form_it_shall_have(message: str, action: str) -> None:
+    task = understand(message + ': {"a": 1}')
+    assert isinstance(task, Intent), task
+    assert task.action == action
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "I pulled this JSON from our billing service. Format it",
+        "My build tool rejects this JSON, fix it",
+        "I'm preparing slides and need this JSON formatted",
+        "Format this JSON so I can paste it in a ticket",
+        "Plaese formt this josn",
+        "Im getting a parse error, fix this JSON",
+    ],
+)
+def test_words_around_a_task_may_be_any(message: str) -> None:
+    assert isinstance(understand(message + ': {"a": 1}'), Intent)
+
+
+def test_a_line_of_yaml_or_csv_is_not_read_as_instruction() -> None:
+    yaml = understand('Turn this YAML into JSON please\nversion: "3"\nservices:\n  db: 1')
+    assert isinstance(yaml, Intent)
+    assert yaml.text.startswith("version:")
+    csv = understand("Convert this CSV to JSON:\nkey,value\na,b")
+    assert isinstance(csv, Intent)
+    assert csv.text.startswith("key,value")
+
+
+def test_a_system_prompt_may_be_the_whole_instruction() -> None:
+    system = "You convert YAML to JSON. Output only the JSON."
+    task = understand("a: 1\nb: 2", system)
+    assert isinstance(task, Intent)
+    assert (task.language, task.action, task.options.to) == ("yaml", "convert", "json")
+    assert isinstance(understand("Hello, how are you?", system), NotATask)
