@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from rung.tools.intent import readable
-from rung.tools.payload import MAX_CHARS, MAX_INSTRUCTION, Part, Payload, split
+from rung.tools.payload import MAX_INSTRUCTION, Part, Payload, split
 
 _HEAD = re.compile(r"\s*(?=[^\W\d_])((?:[^:;{\[<`.?!\n]|\.(?=\w))*)")
 _MAKES = re.compile(
@@ -33,9 +33,13 @@ def may_be_task(text: str) -> bool:
         return _opens(found[1]) or (len(tail) < len(text) and _names(tail, LOOSE_NAMES) and _closes(tail))
     if text[:400].lstrip()[:1] not in ("{", "[", "<", "`", "~", '"', "'", "-", "=", "*", "#"):
         return False
-    if tail[:1] in ("`", "}", "]", "<", "~") and tail[-1:] in ("`", "}", "]", ">", "~"):
-        return len(text) < MAX_CHARS
+    if tail[-1:] in ("`", "}", "]", ">", "~"):
+        return len(text) < MAX_SILENT
     return _closes(tail)
+
+
+MAX_SILENT = 4_000
+"""characters of a message that neither begins nor ends with words: its instruction, if any, is in its middle"""
 
 
 def _closes(tail: str) -> bool:
@@ -125,22 +129,32 @@ def _before_tail(text: str) -> list[Part] | None:
     return None
 
 
-_SENTENCE = re.compile(r"^\s*[^\W\d_][^=:{}()\[\]<>;\"#]*\s\S+\s[^=:{}()\[\]<>;\"#]*[.?!]\s*$", re.MULTILINE)
-_PLEA = re.compile(
-    r"^\s*(?:please|also|then|now|finally|explain|translate|summari[sz]e|tell|give|count|what|why|how|who|"
-    r"puis|ensuite|aussi|explique|traduis|dis|donne|compte|que|quel|quelle|pourquoi|comment|qui|"
-    # These begin lines of SQL and Python too, with a comparison or a colon behind them.
-    r"(?:and|if|or|when|et|si)(?![^\n]*(?:[=<>(:]|\b(?:is|in|like|between)\b)))\b"
-    r"(?![ \t]*[=(:.])[^\n]*$",
-    re.MULTILINE | re.IGNORECASE,
+_SENTENCE = re.compile(r"[ \t]*[^\W\d_][^=:{}()\[\]<>;\"#]*[.?!][ \t]*$")
+_FIRST_WORD = re.compile(r"[ \t]*([^\W\d_]+)\b(?![ \t]*[=(:.])")
+_PLEAS = frozenset(
+    re.findall(
+        r"\w+",
+        """please also then now finally explain translate summarise summarize tell give count what why how who
+        puis ensuite aussi explique traduis dis donne compte que quel quelle pourquoi comment qui""",
+    )
 )
+_JOINS = frozenset({"and", "if", "or", "when", "et", "si"})
+_COMPARES = re.compile(r"[=<>(:]|\b(?:is|in|like|between)\b", re.IGNORECASE)
 
 
 def prose(body: str) -> bool:
-    """Whether an unfenced payload holds a line that reads like more instruction."""
-    if _SENTENCE.search(body):
-        return True
-    return any(not found[0].rstrip().endswith(":") for found in _PLEA.finditer(body))
+    """Whether an unfenced payload holds a line that reads like more instruction. Linear in its length."""
+    for line in body.splitlines():
+        end = line.rstrip()[-1:]
+        found = _FIRST_WORD.match(line)
+        if found and end != ":":
+            word = found[1].lower()
+            # ``and`` and ``if`` begin lines of SQL and Python too, with a comparison or a colon behind them.
+            if word in _PLEAS or (word in _JOINS and not _COMPARES.search(line)):
+                return True
+        if end in (".", "?", "!") and len(line.split()) > 2 and _SENTENCE.match(line):
+            return True
+    return False
 
 
 def short(parts: list[Part]) -> bool:

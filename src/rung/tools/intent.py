@@ -51,6 +51,8 @@ _STOPS = frozenset(".,:;!…\n")
 _QUIET = frozenset(" \t\r()-–—_*/=&+#👍🙏🙂😊")
 _ARROW = re.compile(r"[-=]+>|→|⇒")
 _QUOTED = re.compile(r"[\"“”«'‘]\s?(yes|no|oui|non|true|false|vrai|faux|valide?|invalide?)\s?[\"“”»'’]")
+_QUOTE_SIGNS = frozenset("\"“”«»'‘’")
+_ARROW_SIGNS = frozenset(">→⇒")
 _FILE = re.compile(r"\b[\w.-]+\.(json|yaml|toml|csv|xml|sql)\b")
 _FROM_TO = re.compile(r"\b(json|yaml|yml|toml|csv)2(json|yaml|yml|toml|csv)\b")
 _SETTING = re.compile(r"\b(indent|indentation|indent size|tab size|sort keys)\s*[:=]\s*(?=\w)")
@@ -144,11 +146,20 @@ def fold(text: str) -> str:
 def words(text: str) -> list[str] | None:
     """The words of an instruction, or None at the first character that has no place in one."""
     out: list[str] = []
-    folded = _TOLD.sub(" error ", _QUOTED.sub(r"\1", fold(text)))
+    folded = fold(text)
+    # Most messages have none of these signs, and every call pays for this reading.
+    if not _QUOTE_SIGNS.isdisjoint(folded):
+        folded = _TOLD.sub(" error ", _QUOTED.sub(r"\1", folded))
     if "." in folded:
         folded = _FILE.sub(r"\1 namedfile", _CALLS.sub(r"\1 \2", folded))
-    folded = _FROM_TO.sub(r"\1 to \2", _SETTING.sub(r"\1 ", folded))
-    folded = _APOSTROPHE.sub(" ", _ARROW.sub(" to ", folded))
+    if ":" in folded or "=" in folded:
+        folded = _SETTING.sub(r"\1 ", folded)
+    if "2" in folded:
+        folded = _FROM_TO.sub(r"\1 to \2", folded)
+    if not _ARROW_SIGNS.isdisjoint(folded):
+        folded = _ARROW.sub(" to ", folded)
+    if "'" in folded or "’" in folded:
+        folded = _APOSTROPHE.sub(" ", folded)
     for found in _WORD.findall(folded):
         if found in _STOPS:
             out.append("|")

@@ -27,7 +27,8 @@ class Payload:
 Part = str | Payload
 
 _FENCE = re.compile(
-    r"(?P<mark>`{3,}|~{3,})[ \t]*(?P<lang>[A-Za-z0-9+_-]*)[ \t]*\r?\n(?P<body>.*?)(?:\r?\n)?[ \t]*(?P=mark)(?!`|~)",
+    r"(?<![`~])(?P<mark>`{3,}+|~{3,}+)[ \t]*(?P<lang>[A-Za-z0-9+_-]*)[ \t]*\r?\n"
+    r"(?P<body>.*?)(?:\r?\n)?[ \t]*(?P=mark)(?!`|~)",
     re.DOTALL,
 )
 _ONE_LINE_FENCE = re.compile(
@@ -46,7 +47,7 @@ _RULES = re.compile(
 )
 _TICKS = re.compile(r"(?P<mark>`)(?P<lang>)(?P<body>[^`\n]{2,})`")
 _FENCE_WORD = re.compile(
-    r"```(json|yaml|toml|xml|sql|python|csv|markdown)?`*(?= (?:code )?(?:block|fence))|`{3}(json|yaml|sql|python)`{3}"
+    r"(?<!`)```(json|yaml|toml|xml|sql|python|csv|markdown)?`*(?= (?:code )?(?:block|fence))|(?<!`)`{3}(json|yaml|sql|python)`{3}"
 )
 _TAG_LANGUAGES = frozenset({"json", "yaml", "toml", "csv", "sql", "python", "xml"})
 _TAG_SCHEMAS = frozenset({"schema", "json_schema", "schéma", "schema_json"})

@@ -50,28 +50,40 @@ _COMBINATIONS: dict[frozenset[str], str] = {
 }
 
 
+MAX_SYSTEM = 600
+"""characters of a system prompt that is read at all"""
+
+
 def understand(prompt: str, system: str = "") -> Intent | NotATask:
     """The one task a message asks for, or why it is none. Microseconds for an ordinary message.
 
     `system` is the system prompt, which must be understood as wholly as the message itself.
     """
-    # A system prompt that is the whole instruction leaves nothing but a payload to the message.
-    alone = 0 < len(system) <= 600 and any(name in system.lower() for name in NAMES) and not prose(prompt[:2_000])
-    if not alone and not may_be_task(prompt):
-        return NotATask("the message does not begin or end like an instruction to a tool")
-    lead = words(system) if system else []
-    if lead is None or len(system) > 600:
+    reason = "the message does not begin or end like an instruction to a tool"
+    lead = words(system) if 0 < len(system) <= MAX_SYSTEM else [] if not system else None
+    if lead is None:
         return NotATask("the system prompt is not understood")
-    reason = "the payload cannot be told from the instruction"
-    cuts = candidates(prompt)
-    if alone and not any(isinstance(part, Payload) for parts, _ in cuts for part in parts):
-        cuts.append(([Payload(prompt.strip("\n"))], False))
+    cuts = candidates(prompt) if may_be_task(prompt) else []
     for parts, certain in cuts:
         outcome = _one(parts, lead)
         if isinstance(outcome, Intent) and (certain or outcome.language in LOOSE):
             return outcome
         reason = outcome.reason if isinstance(outcome, NotATask) else "the end of the payload is not certain"
+    # A system prompt that is the whole instruction leaves nothing but a payload to the message.
+    if system and _is_instruction(system, lead) and not prose(prompt[:2_000]):
+        whole: list[Part] = [Payload(prompt.strip("\n"))]
+        for parts, certain in [*([] if cuts else candidates(prompt)), (whole, False)]:
+            outcome = _one(parts, lead)
+            if isinstance(outcome, Intent) and (certain or outcome.language in LOOSE):
+                return outcome
     return NotATask(reason)
+
+
+def _is_instruction(system: str, said: list[str]) -> bool:
+    if not any(name in system.lower() for name in NAMES):
+        return False
+    reading = read(said)
+    return reading is not None and any(kind in ("act", "role") for features in reading.phrases for kind, _ in features)
 
 
 def _one(parts: list[Part], lead: list[str]) -> Intent | NotATask:
