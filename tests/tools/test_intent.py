@@ -291,12 +291,12 @@ def test_a_system_prompt_may_be_the_whole_instruction() -> None:
         "```" * 3_000,
         "foo bar baz qux\n" * 1_000,
         "Format this SQL:\n" + "foo bar baz qux\n" * 1_000,
-        "Format this JSON: " + "{" * 20_000,
+        "Format this JSON and count: " + "{" * 20_000,
         "format json " * 120,
         "so that i can " + "foo " * 300,
     ],
 )
 def test_hostile_messages_are_cut_in_linear_time(message: str) -> None:
-    # Not a timing assert: quadratic readings of these took seconds, and would be noticed.
+    # No timing is asserted: the quadratic readings of these took seconds, and would be noticed.
     for system in ("", "You convert YAML to JSON."):
         assert isinstance(understand(message, system), NotATask) or "SQL" in message

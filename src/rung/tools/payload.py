@@ -47,7 +47,8 @@ _RULES = re.compile(
 )
 _TICKS = re.compile(r"(?P<mark>`)(?P<lang>)(?P<body>[^`\n]{2,})`")
 _FENCE_WORD = re.compile(
-    r"(?<!`)```(json|yaml|toml|xml|sql|python|csv|markdown)?`*(?= (?:code )?(?:block|fence))|(?<!`)`{3}(json|yaml|sql|python)`{3}"
+    r"(?<!`)```(json|yaml|toml|xml|sql|python|csv|markdown)?`*(?= (?:code )?(?:block|fence))|"
+    r"(?<!`)`{3}(json|yaml|sql|python)`{3}"
 )
 _TAG_LANGUAGES = frozenset({"json", "yaml", "toml", "csv", "sql", "python", "xml"})
 _TAG_SCHEMAS = frozenset({"schema", "json_schema", "schéma", "schema_json"})
