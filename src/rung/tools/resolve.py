@@ -72,7 +72,9 @@ def understand(prompt: str, system: str = "") -> Intent | NotATask:
     # A system prompt that is the whole instruction leaves nothing but a payload to the message.
     if system and _is_instruction(system, lead) and not prose(prompt[:2_000]):
         whole: list[Part] = [Payload(prompt.strip("\n"))]
-        for parts, certain in [*([] if cuts else candidates(prompt)), (whole, False)]:
+        # One line without brackets is as well something said to the model.
+        loose = [(whole, False)] if "\n" in prompt.strip() else []
+        for parts, certain in [*([] if cuts else candidates(prompt)), *loose]:
             outcome = _one(parts, lead)
             if isinstance(outcome, Intent) and (certain or outcome.language in LOOSE):
                 return outcome
