@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rung.completion import DONE
 from rung.errors import BadAnswerFault
-from rung.wire.sse import DONE, Frame, Splitter, frame
+from rung.wire.sse import Frame, Splitter, frame
 
 
 def split(*blocks: bytes) -> tuple[list[Frame], bytes]:

@@ -79,7 +79,6 @@ class App:
             raw = reply.take_body() if isinstance(reply, Exchange) else await read_body(receive, limit)
             if len(raw) > limit:  # which may have been lowered since the server began
                 raise _too_large(limit)
-            private = private or settings.privacy.all_private
             call = chat_call(headers, raw, tenant, private=private, door="openai")
             await openai.chat(
                 self.gateway, call, reply, heartbeat=settings.server.heartbeat, state=scope.get("state", {})

@@ -6,7 +6,6 @@ Shapes: https://platform.openai.com/docs/api-reference/chat. The body of an answ
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -34,8 +33,6 @@ from rung.gateway import Gateway
 from rung.ladder.climb import Climb
 
 KEEP_ALIVE = b": keep-alive\n\n"
-
-log = logging.getLogger("rung")
 
 
 async def chat(gateway: Gateway, call: Call, reply: Reply, *, heartbeat: float, state: Mapping[str, Any]) -> None:

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 
 import orjson
 
+from rung.completion import DONE
 from rung.sim import faults
 from rung.sim.answers import Ask, Said, Tool, embedding
 from rung.sim.exchange import Piece, Refusal, Reply, Request, Turn, spread, whole, words
 from rung.sim.prompt import Prompt
 from rung.sim.provider import Provider
 
-DONE = b"data: [DONE]\n\n"
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rung.completion import DONE
 from rung.sim import faults
 from rung.sim.answers import Ask
-from rung.sim.chat import DONE, Chat, sse
+from rung.sim.chat import Chat, sse
 from rung.sim.exchange import Piece, Refusal, Reply, Turn
 from rung.sim.limits import go_duration
 

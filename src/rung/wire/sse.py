@@ -14,7 +14,6 @@ import msgspec
 
 from rung.errors import BadAnswerFault
 
-DONE = b"data: [DONE]\n\n"
 """the terminator of OpenAI's streams"""
 
 _MAX_PENDING = 8 * 1024 * 1024
