@@ -224,7 +224,7 @@ async def storm(place: Path, *, calls: int, at_once: int, seed: int) -> Counts:
         attempts = [attempt for climb in there.gateway.climbs for attempt in climb.attempts if ":" in attempt.model]
         there.counts += _balance(attempts, there.sim.requests)
         there.counts["attempts"] = len(attempts)
-        hedger = there.gateway._hedger
+        hedger = there.gateway._wiring.hedger
         there.counts["hedges"] = hedger.hedges if hedger is not None else 0
         there.counts["hedges lost"] = sum(attempt.reason == "hedge_lost" for attempt in attempts)
         there.counts["turned away by a breaker"] = sum(attempt.reason.startswith("breaker") for attempt in attempts)

@@ -1,4 +1,4 @@
-"""The gateway: the only place that wires rungs, stores, providers and settings together.
+"""The gateway: rungs, stores, providers and settings, brought together (`rung.wiring`), and the life of one call.
 
 Usable in process exactly as over HTTP::
 
@@ -11,23 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any, Self
 
 import orjson
 
-from rung import __version__, config
-from rung.answer import Answer, Usage
+from rung import config
+from rung.answer import Answer
 from rung.call import Call, new_request_id
-from rung.config import ProviderSettings, Settings
+from rung.config import Settings
 from rung.errors import ModelFileError, RungError
 from rung.ladder.breaker import BreakerRules, Breakers
-from rung.ladder.budget import RetryBudget
 from rung.ladder.climb import Climb, climb
-from rung.ladder.hedge import Hedger, HedgeRules
 from rung.ladder.policy import NAMES, Lineup, dead_end, is_model, plan, unknown_model
 from rung.ladder.rung import Rung
 from rung.lines import CallLines
@@ -35,24 +31,16 @@ from rung.local.engine import Engine
 from rung.local.fit import chosen_model
 from rung.local.hardware import look
 from rung.prompts import Prompts
-from rung.providers.adapters import Adapter, Patience, make_adapter
-from rung.providers.endpoint import make_endpoint
 from rung.providers.prices import PriceBook
-from rung.providers.rows import Row, rows
 from rung.record import line, row
 from rung.result import Result, ResultStream, make_call
-from rung.rungs.cloud import CloudRung
-from rung.rungs.exact import ExactRung
-from rung.rungs.local import LocalRung
 from rung.rungs.tool import ToolRung
 from rung.store.exact import ExactCache
 from rung.store.ledger import Ledger
 from rung.stores import Stores
-from rung.wire.client import Client, Deadlines
+from rung.wire.client import Client
 from rung.wire.proxy import client_for
-
-_REMEMBERED = 512
-"""rungs and plans kept for names: callers choose names, so their memory is bounded"""
+from rung.wiring import REMEMBERED, Wiring
 
 log = logging.getLogger("rung")
 
@@ -125,9 +113,19 @@ class Gateway:
                 await old.stop()
             self._engine = await self._start_engine(settings)
         self._breakers.reload(BreakerRules(**asdict(settings.breaker)), self.settings.providers, settings.providers)
-        self.settings, self._prices = settings, prices
+        self.settings = settings
         self.prompts.reload(settings.prompt_cache, prices)
-        self._wire()
+        self._wiring = Wiring(
+            settings,
+            prices=prices,
+            prompts=self.prompts,
+            breakers=self._breakers,
+            client=self._client,
+            tool=self._tool,
+            cache=self._cache,
+            engine=self._engine,
+        )
+        self.lineup = self._wiring.lineup
         await self.prompts.tidy()
 
     async def _start_engine(self, settings: Settings) -> Engine | None:
@@ -161,93 +159,6 @@ class Gateway:
             return None
         return engine
 
-    # ---- wiring ----
-
-    def _wire(self) -> None:
-        told = self.settings
-        self._budget = RetryBudget(told.retry.budget, max(told.retry.min, 1), told.retry.attempts)
-        self._hedger = Hedger(HedgeRules(**asdict(told.hedge)), self._budget) if told.hedge.enabled else None
-        self._clouds: dict[str, CloudRung] = {}
-        self._plans: dict[tuple[str, str, str], tuple[Rung, ...]] = {}
-        self._providers = {name: self._provider(provider) for name, provider in told.providers.items()}
-        exact = None
-        if self._cache is not None:
-            exact = ExactRung(
-                self._cache,
-                config_version=told.version,
-                max_temperature=told.exact.max_temperature,
-                cache_n=told.exact.cache_n,
-                alone=told.ladder.reference is None,
-            )
-        ladder = told.ladder
-        local = None
-        if self._engine is not None:
-            alone = ladder.reference is None
-            local = LocalRung(self._engine, self._client, load_wait=told.deadlines.local_load, patient=alone)
-        self.lineup = Lineup(
-            tool=self._tool,
-            exact=exact,
-            local=local,
-            reference=self._cloud(ladder.reference),
-            fast=self._cloud(ladder.fast),
-            strong=self._cloud(ladder.strong),
-            clouds=tuple(rung for name in ladder.fallback if (rung := self._cloud(name)) is not None),
-            hosts=self._hosts(),
-            reference_for={task: rung for task, name in ladder.reference_for.items() if (rung := self._cloud(name))},
-            local_in_auto=ladder.local_in_auto,
-        )
-
-    def _provider(self, told: ProviderSettings) -> Adapter:
-        sent = {name: value.reveal() for name, value in told.headers.items()}
-        endpoint = make_endpoint(
-            rows().get(told.name) or Row(told.name, told.base_url),
-            told.base_url,
-            key=told.key.reveal() if told.key is not None else None,
-            headers={"user-agent": f"rung/{__version__}", **sent},
-            strip=told.strip,
-            rename=told.rename,
-            usage_in_stream=told.usage_in_stream,
-            price=self._price(told.name),
-            on_headers=self._breakers.listener(told.name),
-        )
-        patience = Patience(self.settings.deadlines.local_load, self.settings.local.load_timeout)
-        return self.prompts.wrap(make_adapter(told.adapter, endpoint, self._client, patience), told.name)
-
-    def _price(self, provider: str) -> Callable[[str, Usage], int | None]:
-        def price(model: str, usage: Usage) -> int | None:
-            cost = self._prices.cost(f"{provider}:{model}", usage, datetime.now(UTC))
-            return None if cost is None else cost + self.prompts.dues(provider)
-
-        return price
-
-    def _cloud(self, model_id: str | None) -> CloudRung | None:
-        """The rung of a ``provider:model`` name, or None if no such provider is configured."""
-        if not model_id:
-            return None
-        if model_id in self._clouds:
-            return self._clouds[model_id]
-        name, _, model = model_id.partition(":")
-        if name not in self._providers or not model:
-            return None
-        if len(self._clouds) >= _REMEMBERED:
-            self._clouds.clear()
-        return self._clouds.setdefault(model_id, self._asking(name, model))
-
-    def _asking(self, name: str, model: str, **told: Any) -> CloudRung:
-        provider = self.settings.providers[name]
-        limits = Deadlines(provider.connect, provider.first_byte, provider.idle, self.settings.deadlines.total)
-        told |= {"stays_here": provider.stays_here(model), "breaker": self._breakers.of(f"{name}:{model}")}
-        return CloudRung(self._providers[name], name, model, deadlines=limits, **told)
-
-    def _hosts(self) -> tuple[CloudRung, ...]:
-        """Backends on this host that the user declared private, by their strong model."""
-        asked = []
-        for name, provider in self.settings.providers.items():
-            model = provider.models.strong or provider.models.fast
-            if model and provider.stays_here(model):
-                asked.append(self._asking(name, model, rung_name="local", unproved=True))
-        return tuple(asked)
-
     # ---- one call ----
 
     async def climb(self, record: Climb) -> Answer:
@@ -261,7 +172,7 @@ class Gateway:
             call.private = True
         rungs = self.prompts.order(call, self._plan(call))
         try:
-            await climb(call, rungs, record, self._budget, self._hedger)
+            await climb(call, rungs, record, self._wiring.budget, self._wiring.hedger)
         except RungError:
             if not record.faults and not any(is_model(rung) for rung in rungs):
                 raise dead_end(call, self.lineup) from None
@@ -272,20 +183,21 @@ class Gateway:
     def _plan(self, call: Call) -> tuple[Rung, ...]:
         """Who is asked for `call`; remembered, since few plans make up nearly all calls."""
         key = (call.model, call.mode, call.task)
-        known = self._plans.get(key)
+        plans = self._wiring.plans
+        known = plans.get(key)
         if known is not None and not call.private:
             return known
         direct: Rung | None = None
         if call.model not in NAMES:
             local = self.lineup.local
-            direct = local if local is not None and call.model == local.model else self._cloud(call.model)
+            direct = local if local is not None and call.model == local.model else self._wiring.cloud(call.model)
             if direct is None:
-                raise unknown_model(call.model, [told["id"] for told in self.models()])
+                raise unknown_model(call.model, self._wiring.model_ids())
         rungs = plan(call, self.lineup, direct)
         if not call.private:
-            if len(self._plans) >= _REMEMBERED:
-                self._plans.clear()
-            self._plans[key] = rungs
+            if len(plans) >= REMEMBERED:
+                plans.clear()
+            plans[key] = rungs
         return rungs
 
     async def end(self, record: Climb, error: BaseException | None) -> None:
@@ -304,15 +216,9 @@ class Gateway:
 
     def models(self) -> list[dict[str, Any]]:
         """Every name a client may send, in the shape of OpenAI's model list."""
-        names = [name for name in NAMES if name == "auto" or getattr(self.lineup, name) is not None]
-        if self.lineup.local is not None:
-            names.append(self.lineup.local.model)
-        for name, provider in self.settings.providers.items():
-            own = (provider.models.fast, provider.models.strong)
-            names += [f"{name}:{model}" for model in own if model] + self._prices.model_ids(name)
         return [
             {"id": name, "object": "model", "created": 0, "owned_by": name.partition(":")[0] if ":" in name else "rung"}
-            for name in dict.fromkeys(names)
+            for name in self._wiring.model_ids()
         ]
 
     def model(self, name: str) -> dict[str, Any]:
@@ -327,7 +233,7 @@ class Gateway:
         """-> (HTTP status, what can be asked): 200 once some model can answer."""
         engine = self._engine
         local = engine.state if engine is not None else "none"
-        clouds = self._cloud_names()
+        clouds = self._wiring.cloud_names()
         status = "ready" if clouds or local == "ready" else "loading" if local == "loading" else "nothing_to_ask"
         told: dict[str, Any] = {"status": status, "clouds": clouds, "local": local}
         if self._ledger is not None:
@@ -339,11 +245,7 @@ class Gateway:
     def summary(self) -> str:
         """Who can answer, in a few words."""
         local = [self.lineup.local.model] if self.lineup.local is not None else []
-        return ", ".join(["tools", "exact cache", *self._cloud_names(), *local])
-
-    def _cloud_names(self) -> list[str]:
-        asked = (self.lineup.reference, *self.lineup.clouds, *self.lineup.hosts)
-        return list(dict.fromkeys(rung.model for rung in asked if rung is not None))
+        return ", ".join(["tools", "exact cache", *self._wiring.cloud_names(), *local])
 
     def cache_stats(self) -> dict[str, Any]:
         """Counts and bytes of the exact cache."""

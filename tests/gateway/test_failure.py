@@ -159,7 +159,7 @@ enabled = true
 base_url = "{other.base_url}"
 """
         async with serving(waits, toml=toml) as there, client(there) as sdk:
-            hedger = there.gateway._hedger
+            hedger = there.gateway._wiring.hedger
             for _ in range(100):
                 hedger.latency(there.gateway.lineup.reference, not stream).add(0.01)
             hedger.budget._level = 5.0

@@ -1,0 +1,162 @@
+"""Settings turned into rungs. One `Wiring` per version of the settings: a reload makes a new one.
+
+What outlives a reload (connections, breakers, caches, the local engine) is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rung import __version__
+from rung.answer import Usage
+from rung.config import ProviderSettings, Settings
+from rung.ladder.breaker import Breakers
+from rung.ladder.budget import RetryBudget
+from rung.ladder.hedge import Hedger, HedgeRules
+from rung.ladder.policy import NAMES, Lineup
+from rung.ladder.rung import Rung
+from rung.local.engine import Engine
+from rung.prompts import Prompts
+from rung.providers.adapters import Adapter, Patience, make_adapter
+from rung.providers.endpoint import make_endpoint
+from rung.providers.prices import PriceBook
+from rung.providers.rows import Row, rows
+from rung.rungs.cloud import CloudRung
+from rung.rungs.exact import ExactRung
+from rung.rungs.local import LocalRung
+from rung.store.exact import ExactCache
+from rung.wire.client import Client, Deadlines
+
+REMEMBERED = 512
+"""rungs and plans kept for names: callers choose names, so their memory is bounded"""
+
+
+class Wiring:
+    """The rungs of these `settings`, and whatever one call needs of them.
+
+    Attributes:
+        lineup: the rungs by role.
+        budget: what retries and hedges may spend. hedger: None where hedging is off.
+        plans: who is asked for (model, mode, task), remembered by the gateway.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        prices: PriceBook,
+        prompts: Prompts,
+        breakers: Breakers,
+        client: Client,
+        tool: Rung,
+        cache: ExactCache | None,
+        engine: Engine | None,
+    ) -> None:
+        self._settings = settings
+        self._prices, self._prompts, self._breakers, self._client = prices, prompts, breakers, client
+        retry = settings.retry
+        self.budget = RetryBudget(retry.budget, max(retry.min, 1), retry.attempts)
+        self.hedger = Hedger(HedgeRules(**asdict(settings.hedge)), self.budget) if settings.hedge.enabled else None
+        self.plans: dict[tuple[str, str, str], tuple[Rung, ...]] = {}
+        self._clouds: dict[str, CloudRung] = {}
+        self._providers = {name: self._provider(provider) for name, provider in settings.providers.items()}
+        ladder = settings.ladder
+        self.lineup = Lineup(
+            tool=tool,
+            exact=self._exact(cache),
+            local=self._local(engine),
+            reference=self.cloud(ladder.reference),
+            fast=self.cloud(ladder.fast),
+            strong=self.cloud(ladder.strong),
+            clouds=tuple(rung for name in ladder.fallback if (rung := self.cloud(name)) is not None),
+            hosts=self._hosts(),
+            reference_for={task: rung for task, name in ladder.reference_for.items() if (rung := self.cloud(name))},
+            local_in_auto=ladder.local_in_auto,
+        )
+
+    def cloud(self, model_id: str | None) -> CloudRung | None:
+        """The rung of a ``provider:model`` name, or None if no such provider is configured."""
+        if not model_id:
+            return None
+        if model_id in self._clouds:
+            return self._clouds[model_id]
+        name, _, model = model_id.partition(":")
+        if name not in self._providers or not model:
+            return None
+        if len(self._clouds) >= REMEMBERED:
+            self._clouds.clear()
+        return self._clouds.setdefault(model_id, self._asking(name, model))
+
+    def model_ids(self) -> list[str]:
+        """Every name a client may send, the ladder's own first."""
+        names = [name for name in NAMES if name == "auto" or getattr(self.lineup, name) is not None]
+        if self.lineup.local is not None:
+            names.append(self.lineup.local.model)
+        for name, provider in self._settings.providers.items():
+            own = (provider.models.fast, provider.models.strong)
+            names += [f"{name}:{model}" for model in own if model] + self._prices.model_ids(name)
+        return list(dict.fromkeys(names))
+
+    def cloud_names(self) -> list[str]:
+        """The models that ``auto`` may ask off this machine or on a host the user declared private."""
+        asked = (self.lineup.reference, *self.lineup.clouds, *self.lineup.hosts)
+        return list(dict.fromkeys(rung.model for rung in asked if rung is not None))
+
+    def _exact(self, cache: ExactCache | None) -> ExactRung | None:
+        if cache is None:
+            return None
+        told = self._settings
+        return ExactRung(
+            cache,
+            config_version=told.version,
+            max_temperature=told.exact.max_temperature,
+            cache_n=told.exact.cache_n,
+            alone=told.ladder.reference is None,
+        )
+
+    def _local(self, engine: Engine | None) -> LocalRung | None:
+        if engine is None:
+            return None
+        alone = self._settings.ladder.reference is None
+        return LocalRung(engine, self._client, load_wait=self._settings.deadlines.local_load, patient=alone)
+
+    def _hosts(self) -> tuple[CloudRung, ...]:
+        """Backends on this host that the user declared private, by their strong model."""
+        asked = []
+        for name, provider in self._settings.providers.items():
+            model = provider.models.strong or provider.models.fast
+            if model and provider.stays_here(model):
+                asked.append(self._asking(name, model, rung_name="local", unproved=True))
+        return tuple(asked)
+
+    def _asking(self, name: str, model: str, **told: Any) -> CloudRung:
+        provider = self._settings.providers[name]
+        limits = Deadlines(provider.connect, provider.first_byte, provider.idle, self._settings.deadlines.total)
+        told |= {"stays_here": provider.stays_here(model), "breaker": self._breakers.of(f"{name}:{model}")}
+        return CloudRung(self._providers[name], name, model, deadlines=limits, **told)
+
+    def _provider(self, told: ProviderSettings) -> Adapter:
+        sent = {name: value.reveal() for name, value in told.headers.items()}
+        endpoint = make_endpoint(
+            rows().get(told.name) or Row(told.name, told.base_url),
+            told.base_url,
+            key=told.key.reveal() if told.key is not None else None,
+            headers={"user-agent": f"rung/{__version__}", **sent},
+            strip=told.strip,
+            rename=told.rename,
+            usage_in_stream=told.usage_in_stream,
+            price=self._price(told.name),
+            on_headers=self._breakers.listener(told.name),
+        )
+        patience = Patience(self._settings.deadlines.local_load, self._settings.local.load_timeout)
+        return self._prompts.wrap(make_adapter(told.adapter, endpoint, self._client, patience), told.name)
+
+    def _price(self, provider: str) -> Callable[[str, Usage], int | None]:
+        def price(model: str, usage: Usage) -> int | None:
+            cost = self._prices.cost(f"{provider}:{model}", usage, datetime.now(UTC))
+            return None if cost is None else cost + self._prompts.dues(provider)
+
+        return price
