@@ -74,7 +74,9 @@ class Call(msgspec.Struct):
         stream: the caller wants SSE; `include_usage`: and the usage chunk at its end.
         max_error: the caller's error limit, a share between 0 and 1, or None.
         no_store: nothing of this call may be kept by a cache.
+        continues: an answer that is cut may be continued by the model that was giving it, where it can.
         door: which API it came through: ``openai``, or ``python`` for an in-process call.
+        purpose: empty for a caller's own call; why rung itself asks otherwise: ``shadow``, ``audit``, ``judge``.
     """
 
     body: dict[str, Any]
@@ -88,9 +90,11 @@ class Call(msgspec.Struct):
     session: str = ""
     max_error: float | None = None
     no_store: bool = False
+    continues: bool = False
     stream: bool = False
     include_usage: bool = False
     door: str = "python"
+    purpose: str = ""
     started: float = msgspec.field(default_factory=time.monotonic)
     deadline: float = 0.0
     fingerprint: bytes | None = None

@@ -54,6 +54,7 @@ def row(record: Climb, *, with_text: bool = False) -> ClimbRow:
         unproved=evidence.unproved,
         fingerprint=call.fingerprint,
         attempts=_encode(record.attempts),
+        purpose=call.purpose,
     )
     if usage is not None:
         made.input_tokens = usage.input_tokens

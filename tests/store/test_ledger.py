@@ -70,6 +70,7 @@ FULL = a_row(
     unproved=True,
     fingerprint=b"0123456789abcdef",
     attempts=b'[{"rung":"exact"}]',
+    purpose="audit",
 )
 
 
@@ -89,7 +90,7 @@ def test_the_schema_and_the_row_have_the_same_columns(writer: Writer, path: Path
         columns = [column[1] for column in db.execute("PRAGMA table_info(climbs)")]
         indexed = db.execute("EXPLAIN QUERY PLAN SELECT * FROM climbs WHERE started_at > 1").fetchone()[3]
 
-    assert columns == ["id", *ClimbRow.__struct_fields__]
+    assert sorted(columns) == sorted(["id", *ClimbRow.__struct_fields__])
     assert "climbs_started_at" in indexed
 
 
@@ -148,10 +149,11 @@ def test_totals_add_up_per_rung_and_model(writer: Writer, path: Path) -> None:
         a_row(cost_pico=None, total_ms=90, outcome="cut"),
         a_row(rung="exact", cost_pico=0),
         a_row(rung="", model="", outcome="failed", cost_pico=1),
+        a_row(cost_pico=4, purpose="audit"),
         a_row(started_at=999_000.0),
     )
 
-    cloud, none, exact = totals(path, 999_999.0)
+    cloud, none, exact, audit = totals(path, 999_999.0)
 
     assert (cloud.rung, cloud.calls, cloud.answered, cloud.input_tokens, cloud.cache_read_tokens) == (
         "cloud",
@@ -164,6 +166,7 @@ def test_totals_add_up_per_rung_and_model(writer: Writer, path: Path) -> None:
     assert cloud.mean_ms == 15
     assert (none.rung, none.answered, none.cost_pico, none.mean_ms) == ("", 0, 1, None)
     assert (exact.rung, exact.calls, exact.cost_pico) == ("exact", 1, 0)
+    assert (audit.purpose, audit.rung, audit.calls, audit.cost_pico) == ("audit", "cloud", 1, 4)
     assert totals(path, 2_000_000.0) == []
 
 

@@ -79,6 +79,7 @@ def line(row: dict[str, Any]) -> str:
         "" if row["input_tokens"] is None else f"{_input(row)}+{row['output_tokens'] + row['reasoning_tokens']} tok"
     )
     marks = "".join(f" {name}" for name in ("private", "unproved", "simulated") if row[name])
+    marks += f" {row['purpose']}" if row["purpose"] else ""
     cells = (
         f"{at}  {row['status']}  {row['total_ms']:9.1f} ms",
         f"{who:<32}",
@@ -113,7 +114,8 @@ def table(found: list[Total]) -> list[str]:
         counts = (total.calls, total.answered, _input(asdict(total)), total.cache_read_tokens)
         output = total.output_tokens + total.reasoning_tokens
         model = total.model + (" (simulated)" if total.simulated else "")
-        rows.append((total.rung or "(none)", model, *(str(count) for count in (*counts, output)), mean, cost))
+        who = total.purpose or total.rung or "(none)"
+        rows.append((who, model, *(str(count) for count in (*counts, output)), mean, cost))
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = []
     for row in rows:

@@ -24,12 +24,13 @@ POLL = 0.25
 
 
 class ClimbRow(msgspec.Struct, gc=False):
-    """One climb. Field for field a column of `climbs` (`migrations.LEDGER`), in its order.
+    """One climb. Field for field a column of `climbs` (`migrations.LEDGER`).
 
     `started_at` is in unix seconds, `*_ms` in milliseconds, tokens as in `rung.answer.Usage` (None where
     nobody told), `cost_pico` in 10^-12 USD (None: unknown). `outcome` is answered, failed, cut or cancelled;
     `cache` is hit, miss, bypass or empty; `attempts` a JSON list. The two texts are kept only where
-    the ledger was told to, and never those of a private call.
+    the ledger was told to, and never those of a private call. `purpose` is empty for what a caller asked,
+    else why rung itself asked (``shadow``, ``audit``, ``judge``): part of the bill, not of the traffic.
     """
 
     request_id: str
@@ -62,6 +63,7 @@ class ClimbRow(msgspec.Struct, gc=False):
     unproved: bool = False
     fingerprint: bytes | None = None
     attempts: bytes = b"[]"
+    purpose: str = ""
     request_text: bytes | None = None
     answer_text: bytes | None = None
 
@@ -210,6 +212,7 @@ class Total:
 
     rung: str
     model: str
+    purpose: str
     calls: int
     answered: int
     input_tokens: int
@@ -224,18 +227,20 @@ class Total:
 
 
 _TOTALS = """
-SELECT rung, model, count(*) AS calls, sum(outcome = 'answered') AS answered,
+SELECT rung, model, purpose, count(*) AS calls, sum(outcome = 'answered') AS answered,
     coalesce(sum(input_tokens), 0) AS input_tokens, coalesce(sum(cache_read_tokens), 0) AS cache_read_tokens,
     coalesce(sum(cache_write_tokens), 0) AS cache_write_tokens, coalesce(sum(output_tokens), 0) AS output_tokens,
     coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens, coalesce(sum(cost_pico), 0) AS cost_pico,
     sum(cost_pico IS NULL) AS unknown_costs, avg(CASE WHEN outcome = 'answered' THEN total_ms END) AS mean_ms,
     sum(simulated) AS simulated
-FROM climbs WHERE started_at >= ? GROUP BY rung, model ORDER BY calls DESC, rung, model
+FROM climbs WHERE started_at >= ? GROUP BY purpose, rung, model ORDER BY purpose, calls DESC, rung, model
 """
 
 
 def totals(path: Path, since: float) -> list[Total]:
-    """Climbs since `since` (unix seconds) per rung and model, the busiest first; rung "" answered nothing.
+    """Climbs since `since` (unix seconds) per purpose, rung and model, callers' own and the busiest first.
+
+    Rung "" answered nothing.
 
     Raises StoreError if the ledger cannot be read.
     """

@@ -44,6 +44,9 @@ LEDGER = (
     );
     CREATE INDEX climbs_started_at ON climbs (started_at);
     """,
+    """
+    ALTER TABLE climbs ADD COLUMN purpose TEXT NOT NULL DEFAULT '';  -- shadow, audit, judge; '' is a caller's own
+    """,
 )
 
 CACHE = (
