@@ -1,0 +1,58 @@
+"""What kind of call is it? Structure and wording first, then a small learned head; `other` when neither knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rung.ladder.task import head, rules
+from rung.ladder.task.reading import read
+
+TASKS = (
+    "validation_formatting",
+    "extraction",
+    "classification",
+    "analysis",
+    "prototyping",
+    "code_generation",
+    "math",
+    "knowledge_qa",
+    "function_calling",
+    "chat_writing",
+    "translation",
+    "other",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What kind of call it seems to be.
+
+    `task`: one of `TASKS`. `confidence`: 0 to 1. `why`: a few words, none of the prompt's own beyond single words of
+    a fixed vocabulary. `by_rule`: structure or wording decided; a guess of the learned head has False, and must
+    never open the local rung.
+    """
+
+    task: str
+    confidence: float
+    why: str
+    by_rule: bool
+
+
+def classify(body: Mapping[str, Any]) -> Guess:
+    """The kind of an OpenAI chat request. Pure and deterministic; never raises for a body of any shape.
+
+    Only the beginning and the end of long messages are read, so the time has a bound.
+    """
+    reading = read(body)
+    ruled = rules.decide(reading)
+    if ruled is not None:
+        return Guess(ruled.task, ruled.confidence, ruled.why, True)
+    task, confidence, why = head.guess(reading)
+    return Guess(task, confidence, why, False)
+
+
+def warm() -> None:
+    """Load the word list and the weights now (some 10 ms), not inside the first call."""
+    classify({"messages": [{"role": "user", "content": "hello"}]})
