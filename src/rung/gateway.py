@@ -12,24 +12,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import asdict
-from importlib.util import find_spec
 from typing import Any, Self
 
 import orjson
 
 from rung import config
 from rung.answer import Answer
+from rung.backends import Backends
 from rung.call import Call, new_request_id
 from rung.config import Settings
-from rung.errors import ModelFileError, RungError
+from rung.errors import RungError
 from rung.ladder.breaker import BreakerRules, Breakers
 from rung.ladder.climb import Climb, climb
 from rung.ladder.policy import NAMES, Lineup, dead_end, is_model, plan, unknown_model
 from rung.ladder.rung import Rung
 from rung.lines import CallLines
-from rung.local.engine import Engine
-from rung.local.fit import chosen_model
-from rung.local.hardware import look
 from rung.prompts import Prompts
 from rung.providers.prices import PriceBook
 from rung.record import line, row
@@ -65,7 +62,7 @@ class Gateway:
         self._ledger: Ledger | None = None
         self._cache: ExactCache | None = None
         self._client = Client()
-        self._engine: Engine | None = None
+        self._backends = Backends()
         self.prompts = Prompts()
         self.lineup = Lineup()
 
@@ -90,13 +87,12 @@ class Gateway:
             self._lines = CallLines(told.log.format)
             self._lines.start()
         self._tool = await asyncio.to_thread(ToolRung)  # reads its vocabulary
-        self._engine = await self._start_engine(told)
+        await self._backends.start(told)
         await self.reload(told)
 
     async def aclose(self) -> None:
         """Stop the local model, close connections, write what is queued. Safe to call twice."""
-        if self._engine is not None:
-            await self._engine.stop()
+        await self._backends.aclose()
         await self.prompts.aclose()
         await self._client.aclose()
         if self._lines is not None:
@@ -108,10 +104,8 @@ class Gateway:
         """Take new settings: rungs are built anew, calls under way end on the old ones, stores stay."""
         prices = await asyncio.to_thread(PriceBook.load, settings.prices)
         if settings.local != self.settings.local:
-            old, self._engine = self._engine, None
-            if old is not None:
-                await old.stop()
-            self._engine = await self._start_engine(settings)
+            await self._backends.aclose()
+            await self._backends.start(settings)
         self._breakers.reload(BreakerRules(**asdict(settings.breaker)), self.settings.providers, settings.providers)
         self.settings = settings
         self.prompts.reload(settings.prompt_cache, prices)
@@ -123,41 +117,10 @@ class Gateway:
             client=self._client,
             tool=self._tool,
             cache=self._cache,
-            engine=self._engine,
+            local=self._backends.current,
         )
         self.lineup = self._wiring.lineup
         await self.prompts.tidy()
-
-    async def _start_engine(self, settings: Settings) -> Engine | None:
-        """Begin to load the local model; None, and a line that says why, if there is none to load."""
-        told = settings.local
-        if not told.enabled:
-            return None
-        if find_spec("xllamacpp") is None:
-            log.info("no local rung: the engine is not installed; pip install 'rung[local]'")
-            return None
-        hardware = await asyncio.to_thread(look)
-        try:
-            chosen = await asyncio.to_thread(
-                chosen_model, told.model, settings.paths.models, hardware, context=told.context
-            )
-            if chosen is None:
-                log.info("no local rung: there is no model yet; rung models pull qwen2.5-coder:1.5b")
-                return None
-            engine = Engine(
-                chosen[1],
-                alias=chosen[0],
-                threads=told.threads or hardware.engine_threads,
-                context=told.context,
-                max_waiting=told.queue,
-                load_deadline=told.load_timeout,
-                on_change=_tell,
-            )
-            await engine.start()
-        except ModelFileError as error:
-            log.warning("no local rung: %s", error.message)
-            return None
-        return engine
 
     # ---- one call ----
 
@@ -231,15 +194,15 @@ class Gateway:
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
         """-> (HTTP status, what can be asked): 200 once some model can answer."""
-        engine = self._engine
-        local = engine.state if engine is not None else "none"
+        local = self._backends.told()
         clouds = self._wiring.cloud_names()
-        status = "ready" if clouds or local == "ready" else "loading" if local == "loading" else "nothing_to_ask"
-        told: dict[str, Any] = {"status": status, "clouds": clouds, "local": local}
+        here = local["local"]
+        status = (
+            "ready" if clouds or here in ("ready", "busy") else "loading" if here == "loading" else "nothing_to_ask"
+        )
+        told: dict[str, Any] = {"status": status, "clouds": clouds, **local}
         if self._ledger is not None:
             told["ledger_dropped"] = self._ledger.dropped
-        if engine is not None:
-            told |= {"local_model": engine.alias, "local_detail": engine.detail}
         return (200 if status == "ready" else 503), told
 
     def summary(self) -> str:

@@ -18,10 +18,11 @@ from rung.ladder.budget import RetryBudget
 from rung.ladder.hedge import Hedger, HedgeRules
 from rung.ladder.policy import NAMES, Lineup
 from rung.ladder.rung import Rung
-from rung.local.engine import Engine
+from rung.local.backend import Backend
 from rung.prompts import Prompts
 from rung.providers.adapters import Adapter, Patience, make_adapter
 from rung.providers.endpoint import make_endpoint
+from rung.providers.local import adapter_for
 from rung.providers.prices import PriceBook
 from rung.providers.rows import Row, rows
 from rung.rungs.cloud import CloudRung
@@ -53,7 +54,7 @@ class Wiring:
         client: Client,
         tool: Rung,
         cache: ExactCache | None,
-        engine: Engine | None,
+        local: Backend | None,
     ) -> None:
         self._settings = settings
         self._prices, self._prompts, self._breakers, self._client = prices, prompts, breakers, client
@@ -67,7 +68,7 @@ class Wiring:
         self.lineup = Lineup(
             tool=tool,
             exact=self._exact(cache),
-            local=self._local(engine),
+            local=self._local(local),
             reference=self.cloud(ladder.reference),
             fast=self.cloud(ladder.fast),
             strong=self.cloud(ladder.strong),
@@ -117,11 +118,12 @@ class Wiring:
             alone=told.ladder.reference is None,
         )
 
-    def _local(self, engine: Engine | None) -> LocalRung | None:
-        if engine is None:
+    def _local(self, backend: Backend | None) -> LocalRung | None:
+        if backend is None:
             return None
+        adapter = adapter_for(backend, self._client)
         alone = self._settings.ladder.reference is None
-        return LocalRung(engine, self._client, load_wait=self._settings.deadlines.local_load, patient=alone)
+        return LocalRung(backend, adapter, load_wait=self._settings.deadlines.local_load, patient=alone)
 
     def _hosts(self) -> tuple[CloudRung, ...]:
         """Backends on this host that the user declared private, by their strong model."""

@@ -229,36 +229,6 @@ async def test_a_chatty_child_neither_blocks_nor_fills_memory(make: MakeEngine) 
     assert set(engine.log) == {"chatter"}
 
 
-async def test_the_queue_has_an_end(make: MakeEngine) -> None:
-    engine = make(slots=1, max_waiting=1)
-    assert await engine.acquire(1)
-    second = asyncio.create_task(engine.acquire(20))
-    await until(lambda: engine.waiting == 1)
-    assert not await engine.acquire(20)  # at once: the queue is full
-    engine.release()
-    assert await second
-    assert engine.waiting == 0
-
-
-async def test_a_waiting_call_keeps_its_deadline_and_its_freedom(make: MakeEngine) -> None:
-    engine = make(slots=1, max_waiting=2)
-    assert await engine.acquire(1)
-    assert not await engine.acquire(0.01)
-    leaving = asyncio.create_task(engine.acquire(20))
-    await until(lambda: engine.waiting == 1)
-    leaving.cancel()
-    await asyncio.wait([leaving])
-    assert engine.waiting == 0
-    engine.release()
-    assert await engine.acquire(1)
-
-
-async def test_without_a_queue_a_free_slot_is_still_taken(make: MakeEngine) -> None:
-    engine = make(slots=1, max_waiting=0)
-    assert await engine.acquire(1)
-    assert not await engine.acquire(1)
-
-
 PARENT = """
 import asyncio, sys
 from pathlib import Path

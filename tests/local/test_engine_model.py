@@ -13,7 +13,9 @@ import pytest
 
 from rung.answer import Answer, Declined
 from rung.errors import EngineFault
+from rung.local.embedded import Embedded
 from rung.local.engine import Engine
+from rung.providers.local import adapter_for
 from rung.rungs.local import LocalRung
 from rung.testing import make_call
 from rung.wire.client import Client, Deadlines
@@ -44,6 +46,12 @@ async def engine(smollm2: Path) -> AsyncIterator[Engine]:
     await engine.stop()
 
 
+def local_rung(engine: Engine, client: Client) -> LocalRung:
+    backend = Embedded(engine)
+    backend.health.become("ready", loaded=True)
+    return LocalRung(backend, adapter_for(backend, client))
+
+
 async def text(rung: LocalRung, **body: object) -> str:
     answer = await rung.attempt(make_call("Count: one, two,", private=True, body={"temperature": 0, **body}))
     assert isinstance(answer, Answer)
@@ -59,7 +67,7 @@ async def busy(engine: Engine, client: Client) -> bool:
 
 
 async def test_it_answers_within_the_contract(engine: Engine, client: Client) -> None:
-    rung = LocalRung(engine, client)
+    rung = local_rung(engine, client)
     assert await text(rung, max_tokens=8)
     assert await text(rung, seed=7, temperature=1.0, max_tokens=8) == await text(
         rung, seed=7, temperature=1.0, max_tokens=8
@@ -78,7 +86,7 @@ async def test_it_answers_within_the_contract(engine: Engine, client: Client) ->
 
 
 async def test_who_leaves_stops_the_model(engine: Engine, client: Client) -> None:
-    rung = LocalRung(engine, client)
+    rung = local_rung(engine, client)
     long = {"ignore_eos": True, "max_tokens": 900, "temperature": 0}
     answer = await rung.attempt(make_call("Tell a story.", stream=True, private=True, body=long))
     assert isinstance(answer, Answer)
@@ -100,7 +108,7 @@ async def test_who_leaves_stops_the_model(engine: Engine, client: Client) -> Non
 
 
 async def test_kill_under_a_stream_is_told_and_the_next_call_works(engine: Engine, client: Client) -> None:
-    rung = LocalRung(engine, client)
+    rung = local_rung(engine, client)
     answer = await rung.attempt(make_call("Tell a story.", stream=True, private=True, body={"ignore_eos": True}))
     assert isinstance(answer, Answer)
     assert answer.events is not None

@@ -2,9 +2,8 @@
 
     engine = Engine(path, alias="qwen2.5-coder-1.5b", threads=1)
     await engine.start()                  # returns at once; the model loads in the background
-    if await engine.ready(30) and await engine.acquire(2):
-        try: ...                          # talk to engine.origin with engine.api_key
-        finally: engine.release()
+    if await engine.ready(30):
+        ...                               # talk to engine.origin with engine.api_key
 
 The child is a process of its own because generation holds the interpreter and may crash or be killed by
 the kernel: neither may touch the gateway. It dies with us (`rung.local.engine_child` says how).
@@ -47,7 +46,6 @@ class Engine:
         threads: what generation may use; leave one core to the rest (`rung.local.hardware`).
         context: tokens a call's prompt and answer may have together.
         slots: calls answered at once; more of them share the same speed.
-        max_waiting: calls that may wait for a slot; more are refused.
         load_deadline: seconds a load may take before the child is given up.
         delays: seconds to wait before each restart in a row; crashing once more means ``failed``.
         steady: seconds of being ready after which earlier crashes are forgotten.
@@ -62,7 +60,6 @@ class Engine:
         threads: int,
         context: int = DEFAULT_CONTEXT,
         slots: int = 1,
-        max_waiting: int = 8,
         load_deadline: float = 300.0,
         delays: Sequence[float] = (0.0, 1.0, 4.0, 16.0, 60.0),
         steady: float = 60.0,
@@ -74,19 +71,16 @@ class Engine:
         self.threads = threads
         self.context = context
         self.slots = slots
-        self.max_waiting = max_waiting
         self.state: State = "stopped"
         self.detail = ""
         self.origin: Origin | None = None
         self.api_key = ""
         self.pid: int | None = None
-        self.waiting = 0
         self._load_deadline = load_deadline
         self._delays = tuple(delays)
         self._steady = steady
-        self._on_change = on_change
+        self.on_change = on_change
         self._command = tuple(command)
-        self._free = asyncio.Semaphore(slots)
         self._changed = asyncio.Event()
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._supervisor: asyncio.Task[None] | None = None
@@ -135,27 +129,6 @@ class Engine:
             return False
         return True
 
-    async def acquire(self, seconds: float) -> bool:
-        """Take a slot, waiting for one up to `seconds`. False if none came free or too many wait already.
-
-        Whoever got True must call `release`, once, when the answer has ended.
-        """
-        if self._free.locked() and self.waiting >= self.max_waiting:
-            return False
-        self.waiting += 1
-        try:
-            async with asyncio.timeout(seconds):
-                await self._free.acquire()
-        except TimeoutError:
-            return False
-        finally:
-            self.waiting -= 1
-        return True
-
-    def release(self) -> None:
-        """Give a slot back."""
-        self._free.release()
-
     @property
     def log(self) -> tuple[str, ...]:
         """The last lines llama.cpp wrote, oldest first."""
@@ -167,8 +140,8 @@ class Engine:
         self.state, self.detail = state, detail
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-        if self._on_change is not None:
-            self._on_change(state, detail)
+        if self.on_change is not None:
+            self.on_change(state, detail)
 
     async def _supervise(self) -> None:
         crashes = 0

@@ -1,0 +1,78 @@
+"""How fast a local model really is: learnt from every answer, used to foresee the next one's time.
+
+A backend's own clock is believed (llama.cpp's ``timings``, Ollama's durations); it leaves the queue and our own
+overhead out. Figures are exponential averages, the newest answer counts `RATE`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+RATE = 0.2
+_TRUSTED = 16
+"""tokens below which a measured time is mostly overhead"""
+
+
+class Timings(msgspec.Struct):
+    """One answer's times as llama.cpp tells them; milliseconds. `prompt_n`: tokens read, not taken from a cache."""
+
+    prompt_n: int = 0
+    prompt_ms: float = 0.0
+    predicted_n: int = 0
+    predicted_ms: float = 0.0
+
+
+class Speed(msgspec.Struct):
+    """What is known about one model: tokens a second, tokens, seconds. 0: not measured yet."""
+
+    prompt: float = 0.0
+    generation: float = 0.0
+    output: float = 0.0
+    """tokens of an answer, on average"""
+    load: float = 0.0
+    answers: int = 0
+
+    def learn(self, told: Timings) -> None:
+        """Take one answer into account."""
+        self.answers += 1
+        if told.prompt_n >= _TRUSTED and told.prompt_ms > 0:
+            self.prompt = _mean(self.prompt, told.prompt_n / told.prompt_ms * 1e3)
+        if told.predicted_n >= _TRUSTED and told.predicted_ms > 0:
+            self.generation = _mean(self.generation, told.predicted_n / told.predicted_ms * 1e3)
+        if told.predicted_n:
+            self.output = _mean(self.output, told.predicted_n)
+
+    def loaded(self, seconds: float) -> None:
+        """A load took this long."""
+        self.load = _mean(self.load, seconds)
+
+    def predict(self, prompt_tokens: int, max_tokens: int | None) -> float:
+        """Seconds an answer would take once it has a slot: the prompt, and as many tokens as answers usually
+        have, at most `max_tokens`. What has not been measured counts 0."""
+        output = self.output if max_tokens is None else min(self.output, max_tokens)
+        reading = prompt_tokens / self.prompt if self.prompt else 0.0
+        return reading + (output / self.generation if self.generation else 0.0)
+
+
+class _Timed(msgspec.Struct):
+    timings: Timings | None = None
+
+
+_timed = msgspec.json.Decoder(_Timed)
+
+
+def timings(data: bytes) -> Timings | None:
+    """The ``timings`` member of a whole answer, or of one of a stream's frames; None if there is none."""
+    if b'"timings":' not in data:  # only ever a key: inside a JSON string the quote before the colon is escaped
+        return None
+    for frame in data.split(b"\n\n"):
+        if b'"timings":' in frame:
+            try:
+                return _timed.decode(frame.removeprefix(b"data: ")).timings
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return None
+    return None
+
+
+def _mean(old: float, new: float) -> float:
+    return new if not old else old + RATE * (new - old)
