@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from rung.answer import Answer
+from rung.answer import Answer, Usage
 from rung.errors import RungError
 from rung.ladder.climb import Climb
 from rung.store.ledger import ClimbRow
@@ -16,6 +16,7 @@ CLIENT_LEFT = 499
 """status of a call nobody waited for (nginx's code)"""
 
 _NO_ANSWER = Answer("", "")
+_NO_USAGE = (None, None, None, None, None)
 _GOOD = (200, None, "answered")
 _encode = msgspec.json.Encoder().encode
 
@@ -27,13 +28,24 @@ def row(record: Climb, *, with_text: bool = False) -> ClimbRow:
     evidence = answer.evidence
     usage = evidence.usage
     status, code, outcome = _outcome(record) if record.error is not None else _GOOD
+    fresh, read, written, output, reasoning = _NO_USAGE if usage is None else _tokens(usage)
     # By place, in the order of the columns: from some thirty on, Python hands arguments by name over in a dict.
     made = ClimbRow(
         call.request_id,
         time.time() - (time.monotonic() - call.started),
+        call.session,
+        (record.first_content - call.started) * 1e3 if record.first_content else None,
+        (record.ended - call.started) * 1e3,
+        fresh,
+        read,
+        written,
+        output,
+        reasoning,
+        record.cost(),
+        call.fingerprint,
+        _encode(record.attempts),
         call.door,
         call.tenant,
-        call.session,
         call.model,
         call.task,
         call.mode,
@@ -47,24 +59,18 @@ def row(record: Climb, *, with_text: bool = False) -> ClimbRow:
         evidence.finish_reason,
         code,
         _cache(record),
-        (record.first_content - call.started) * 1e3 if record.first_content else None,
-        (record.ended - call.started) * 1e3,
-        cost_pico=record.cost(),
-        simulated=evidence.simulated,
-        unproved=evidence.unproved,
-        fingerprint=call.fingerprint,
-        attempts=_encode(record.attempts),
-        purpose=call.purpose,
+        evidence.simulated,
+        evidence.unproved,
+        call.purpose,
     )
-    if usage is not None:
-        made.input_tokens = usage.input_tokens
-        made.cache_read_tokens = usage.cache_read_tokens
-        made.cache_write_tokens = usage.written_tokens
-        made.output_tokens = usage.output_tokens
-        made.reasoning_tokens = usage.reasoning_tokens
     if with_text and not call.private:
         made.request_text, made.answer_text = call.raw, record.text()
     return made
+
+
+def _tokens(usage: Usage) -> tuple[int, int, int, int, int]:
+    written = usage.cache_write_tokens + usage.cache_write_long_tokens
+    return usage.input_tokens, usage.cache_read_tokens, written, usage.output_tokens, usage.reasoning_tokens
 
 
 def line(record: Climb) -> dict[str, Any]:

@@ -94,6 +94,78 @@ def test_the_schema_and_the_row_have_the_same_columns(writer: Writer, path: Path
     assert "climbs_started_at" in indexed
 
 
+def stored_kinds(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as db:
+        return [name for (name,) in db.execute("SELECT requested_model FROM kinds ORDER BY id")]
+
+
+def test_what_rows_have_in_common_is_kept_once(writer: Writer, path: Path) -> None:
+    ledger = recorded(writer, path, *(a_row(str(number), requested_model="ab"[number % 2]) for number in range(6)))
+    ledger.record(a_row("7", requested_model="a"))
+    assert writer.flush(5)
+
+    recorded(writer, path, a_row("8", requested_model="b"))  # as after a restart
+
+    assert stored_kinds(path) == ["a", "b"]
+    assert [row["requested_model"] for row in tail(path)] == [*"ababab", "a", "b"]
+
+
+def test_a_kind_that_somebody_else_has_deleted_is_written_again(writer: Writer, path: Path) -> None:
+    ledger = recorded(writer, path, a_row("gone", requested_model="a"))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM rows")
+        db.execute("DELETE FROM kinds")
+        db.execute("INSERT INTO kinds SELECT 1, '', '', 'other', '', '', 0, 0, '', '', '', '', 0, '', '', '', 0, 0, ''")
+
+    ledger.record(a_row("new", requested_model="a"))
+
+    assert writer.flush(5)
+    assert [row["requested_model"] for row in tail(path)] == ["a"]
+
+
+def test_a_kind_of_a_batch_that_failed_is_written_again(writer: Writer, path: Path) -> None:
+    bad = a_row("bad", requested_model="new", input_tokens=2**70)
+
+    ledger = recorded(writer, path, bad, a_row("good", requested_model="new"))
+
+    assert ledger.dropped == 1
+    assert [(row["request_id"], row["requested_model"]) for row in tail(path)] == [("good", "new")]
+
+
+def test_kinds_are_forgotten_with_their_last_row(writer: Writer, path: Path) -> None:
+    clock = Clock()
+    ledger = recorded(writer, path, a_row("old", requested_model="a"), clock=clock, keep_days=1.0)
+    clock.now += 2 * 86400
+
+    for number in range(2):
+        ledger.record(a_row(str(number), started_at=clock.now, requested_model="b"))
+        assert writer.flush(5)
+
+    assert stored_kinds(path) == ["b"]
+    assert names(path) == ["0", "1"]
+
+
+def test_a_ledger_of_the_first_schema_keeps_its_climbs(writer: Writer, path: Path) -> None:
+    rows = [FULL, a_row("bare"), a_row("same")]
+    columns = [name for name in ClimbRow.__struct_fields__ if name != "purpose"]
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(LEDGER[0] + "PRAGMA user_version = 1;")
+        for row in rows:
+            told = {**msgspec.structs.asdict(row), "attempts": row.attempts.decode()}
+            places = ", ".join("?" * len(columns))
+            db.execute(
+                f"INSERT INTO climbs ({', '.join(columns)}) VALUES ({places})",
+                [told[name] for name in columns],
+            )
+        db.commit()
+
+    recorded(writer, path, a_row("new"))
+
+    kept = list(tail(path))
+    assert kept[0] == {"id": 1, **msgspec.structs.asdict(FULL), "attempts": FULL.attempts.decode(), "purpose": ""}
+    assert [row["request_id"] for row in kept] == ["r1", "bare", "same", "new"]
+
+
 @pytest.mark.parametrize(
     ("store_text", "private", "kept"), [(False, False, False), (True, False, True), (True, True, False)]
 )

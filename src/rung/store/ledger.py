@@ -24,7 +24,8 @@ POLL = 0.25
 
 
 class ClimbRow(msgspec.Struct, gc=False):
-    """One climb. Field for field a column of `climbs` (`migrations.LEDGER`).
+    """One climb. Field for field a column of `climbs` (`migrations.LEDGER`): what is its own, from `door` on what many
+    climbs have in common, the texts.
 
     `started_at` is in unix seconds, `*_ms` in milliseconds, tokens as in `rung.answer.Usage` (None where
     nobody told), `cost_pico` in 10^-12 USD (None: unknown). `outcome` is answered, failed, cut or cancelled;
@@ -35,9 +36,19 @@ class ClimbRow(msgspec.Struct, gc=False):
 
     request_id: str
     started_at: float
+    session: str = ""
+    first_content_ms: float | None = None
+    total_ms: float = 0.0
+    input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost_pico: int | None = None
+    fingerprint: bytes | None = None
+    attempts: bytes = b"[]"
     door: str = "openai"
     tenant: str = "local"
-    session: str = ""
     requested_model: str = ""
     task: str = ""
     mode: str = "auto"
@@ -51,33 +62,29 @@ class ClimbRow(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     error_code: str | None = None
     cache: str = ""
-    first_content_ms: float | None = None
-    total_ms: float = 0.0
-    input_tokens: int | None = None
-    cache_read_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cost_pico: int | None = None
     simulated: bool = False
     unproved: bool = False
-    fingerprint: bytes | None = None
-    attempts: bytes = b"[]"
     purpose: str = ""
     request_text: bytes | None = None
     answer_text: bytes | None = None
 
 
 _COLUMNS = ClimbRow.__struct_fields__
-_TEXTS = 2  # the last columns, which few rows have
+_DOOR, _TEXT = _COLUMNS.index("door"), _COLUMNS.index("request_text")
+_OWN, _COMMON, _TEXTS = _COLUMNS[:_DOOR], _COLUMNS[_DOOR:_TEXT], _COLUMNS[_TEXT:]
+_FINGERPRINT, _ATTEMPTS = _OWN.index("fingerprint"), _OWN.index("attempts")
+
+KINDS = 2048
+"""kinds of climbs that are read from the file; twice as many are remembered"""
 
 
-def _insertion(columns: tuple[str, ...]) -> str:
-    places = ["nullif(?, '')" if name == "error_code" else "?" for name in columns]
-    return f"INSERT INTO climbs ({', '.join(columns)}) VALUES ({', '.join(places)})"  # noqa: S608
+def _insertion(table: str, *columns: str) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
 
 
-_INSERT, _INSERT_BARE = _insertion(_COLUMNS), _insertion(_COLUMNS[:-_TEXTS])
+_INSERT_KIND = _insertion("kinds", *_COMMON)
+_INSERT, _INSERT_BARE = _insertion("rows", *_OWN, "kind", *_TEXTS), _insertion("rows", *_OWN, "kind")
+_SELECT_KINDS = f"SELECT id, {', '.join(_COMMON)} FROM kinds ORDER BY id DESC LIMIT ?"  # noqa: S608
 _SELECT = f"SELECT id, {', '.join(_COLUMNS)} FROM climbs"  # noqa: S608
 
 
@@ -105,6 +112,8 @@ class Ledger:
         self._keep_bytes = keep_bytes
         self._clock = clock
         self._database: Database | None = None
+        self._kinds: dict[tuple[Any, ...], int] = {}
+        self._kinds_of: tuple[int, int] | None = None  # the state of the file they were read from
         self.channel: Channel | None = None
         if path is not None:
             self._database = Database(path, LEDGER, self._tidy)
@@ -131,35 +140,58 @@ class Ledger:
             self._database.close()
 
     def _insert(self, db: sqlite3.Connection, rows: list[ClimbRow]) -> None:
-        if not self.store_text:
-            db.executemany(_INSERT_BARE, map(_values, rows))
+        state = (id(db), db.execute("PRAGMA data_version").fetchone()[0])
+        # Numbers hold only as long as nobody else has written to the file, and this transaction may be rolled back.
+        kinds = self._kinds if state == self._kinds_of and len(self._kinds) < 2 * KINDS else _kinds(db)
+        self._kinds_of = None
+        values = [_values(db, row, kinds) for row in rows]
+        if self.store_text:
+            db.executemany(_INSERT, [told + _texts(row) for told, row in zip(values, rows, strict=True)])
         else:
-            db.executemany(_INSERT, [_values(row) + _texts(row) for row in rows])
+            db.executemany(_INSERT_BARE, values)
+        self._kinds, self._kinds_of = kinds, state
 
     def _tidy(self, db: sqlite3.Connection) -> None:
         """Delete what is too old, then the oldest rows until the rest fits."""
         oldest = self._clock() - self._keep_days * 86400
-        while db.execute(_DELETE_OLD, (oldest, TIDY_ROWS)).rowcount == TIDY_ROWS:
-            pass
+        gone = 0
+        while (deleted := db.execute(_DELETE_OLD, (oldest, TIDY_ROWS)).rowcount) > 0:
+            gone += deleted
+        if gone:
+            self._forget_kinds(db)
         while (over := _bytes_used(db) - self._keep_bytes) > 0:
-            count = db.execute("SELECT count(*) FROM climbs").fetchone()[0]
+            count = db.execute("SELECT count(*) FROM rows").fetchone()[0]
             share = min(1.0, 1.1 * over / _bytes_used(db))
             doomed = min(max(int(count * share), 1), TIDY_ROWS)
             if db.execute(_DELETE_OLDEST, (doomed,)).rowcount <= 0:
                 break
+            self._forget_kinds(db)
         db.executescript("PRAGMA incremental_vacuum;")  # `execute` would free one page only
 
+    def _forget_kinds(self, db: sqlite3.Connection) -> None:
+        """Delete the kinds that no row is of any more."""
+        self._kinds_of = None
+        db.execute(_DELETE_KINDS)
 
-def _values(row: ClimbRow) -> list[Any]:
-    """All columns but the texts. sqlite3 takes int, float, str and bytearray as they are; for anything else,
-    None and bool too, it asks for an adapter first, which takes longer than the insertion."""
-    values = list(msgspec.structs.astuple(row)[:-_TEXTS])
-    for place in _FLAGS:
-        values[place] = int(values[place])
-    values[_ERROR] = row.error_code or ""
+
+def _kinds(db: sqlite3.Connection) -> dict[tuple[Any, ...], int]:
+    """The newest kinds and their numbers."""
+    return {tuple(told): number for number, *told in reversed(db.execute(_SELECT_KINDS, (KINDS,)).fetchall())}
+
+
+def _values(db: sqlite3.Connection, row: ClimbRow, kinds: dict[tuple[Any, ...], int]) -> list[Any]:
+    """All columns but the texts; a kind that is not in `kinds` is written down. sqlite3 takes int, float, str and
+    bytearray as they are; for anything else it asks for an adapter first, which takes longer than the insertion."""
+    told = msgspec.structs.astuple(row)
+    values = list(told[:_DOOR])
     if row.fingerprint is not None:
         values[_FINGERPRINT] = bytearray(row.fingerprint)
     values[_ATTEMPTS] = row.attempts.decode()
+    common = told[_DOOR:_TEXT]
+    kind = kinds.get(common)
+    if kind is None:
+        kind = kinds[common] = db.execute(_INSERT_KIND, common).lastrowid or 0
+    values.append(kind)
     return values
 
 
@@ -167,11 +199,9 @@ def _texts(row: ClimbRow) -> list[bytes | None]:
     return [None, None] if row.private else [row.request_text, row.answer_text]
 
 
-_FLAGS = [_COLUMNS.index(name) for name in ("private", "stream", "simulated", "unproved")]
-_ERROR, _FINGERPRINT, _ATTEMPTS = map(_COLUMNS.index, ("error_code", "fingerprint", "attempts"))
-
-_DELETE_OLD = "DELETE FROM climbs WHERE id IN (SELECT id FROM climbs WHERE started_at < ? LIMIT ?)"
-_DELETE_OLDEST = "DELETE FROM climbs WHERE id IN (SELECT id FROM climbs ORDER BY started_at LIMIT ?)"
+_DELETE_OLD = "DELETE FROM rows WHERE id IN (SELECT id FROM rows WHERE started_at < ? LIMIT ?)"
+_DELETE_OLDEST = "DELETE FROM rows WHERE id IN (SELECT id FROM rows ORDER BY started_at LIMIT ?)"
+_DELETE_KINDS = "DELETE FROM kinds WHERE id NOT IN (SELECT kind FROM rows)"
 
 
 def _bytes_used(db: sqlite3.Connection) -> int:
