@@ -75,7 +75,7 @@ class Prompts:
     def learn(self, record: Climb) -> None:
         """A climb has ended."""
         call, answer = record.call, record.answer
-        if call.prefix is None or answer is None or not answer.evidence.complete:
+        if call.prefix is None or answer is None or not answer.evidence.complete or record.joined_at is not None:
             return
         model, evidence = answer.model, answer.evidence
         rule = cache_rule(model)

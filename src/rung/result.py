@@ -13,7 +13,7 @@ from rung.call import Call, check_chat
 from rung.errors import InvalidRequestError, ServerFault
 from rung.ladder.climb import Attempt, Climb
 
-CALL_FIELDS = ("mode", "private", "task", "session", "max_error", "no_store", "tenant")
+CALL_FIELDS = ("mode", "private", "task", "session", "max_error", "no_store", "continues", "tenant")
 
 
 class Climber(Protocol):
@@ -85,6 +85,11 @@ class _Told:
     def unproved(self) -> bool:
         """Answered by a model below the reference that nothing has been proved about."""
         return self._record.answer is not None and self._record.answer.evidence.unproved
+
+    @property
+    def continued_at(self) -> int | None:
+        """Characters of text after which the answer was cut, and continued by the same model; None if it was not."""
+        return self._record.joined_at
 
     @property
     def edits(self) -> tuple[str, ...]:

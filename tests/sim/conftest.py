@@ -1,12 +1,18 @@
 """The official SDKs, imported once a session and only if they are there, and clients of them on a simulator."""
 
+import asyncio
 import importlib
 import warnings
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 
-from rung.sim import simulator
+from rung import config
+from rung.doors.app import App
+from rung.doors.server import running
+from rung.gateway import Gateway
+from rung.sim import Clock, simulator
 
 
 def sdk(name):
@@ -57,5 +63,29 @@ def sim():
             if hasattr(client, "__aenter__"):
                 client = await stack.enter_async_context(client)
             yield client, there
+
+    return connected
+
+
+@pytest.fixture
+def through(tmp_path, openai):
+    """-> async with through(scenario, *providers) as (client, sim): OpenAI's SDK, the gateway, the simulators."""
+
+    def settings(sim, providers, toml):
+        path = tmp_path / "rung.toml"
+        tables = "".join(f'[providers.{name}]\nbase_url = "{sim.url(name)}"\n' for name in providers)
+        path.write_text(f"[local]\nenabled = false\n{tables}{toml}")
+        return config.load({"RUNG_HOME": str(tmp_path), "HOME": str(tmp_path)}, path, cwd=tmp_path)
+
+    @asynccontextmanager
+    async def connected(scenario, *providers, toml=""):
+        async with simulator(scenario, clock=Clock(datetime.now(UTC))) as sim:
+            told = await asyncio.to_thread(settings, sim, providers, toml)
+            async with (
+                Gateway(told) as gateway,
+                running(App(gateway)) as url,
+                openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client,
+            ):
+                yield client, sim
 
     return connected

@@ -1,43 +1,10 @@
 """The whole gateway in front of the simulators, driven by the official openai SDK."""
 
-import asyncio
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from rung import config
-from rung.doors.app import App
-from rung.doors.server import running
-from rung.gateway import Gateway
-from rung.sim import Clock, simulator
-
 USER = [{"role": "user", "content": "What is a ladder?"}]
-
-
-@pytest.fixture
-def through(tmp_path, openai):
-    """-> async with through(scenario, *providers) as (client, sim)"""
-
-    def settings(sim, providers):
-        path = tmp_path / "rung.toml"
-        tables = "".join(f'[providers.{name}]\nbase_url = "{sim.url(name)}"\n' for name in providers)
-        path.write_text(f"[local]\nenabled = false\n{tables}")
-        return config.load({"RUNG_HOME": str(tmp_path), "HOME": str(tmp_path)}, path, cwd=tmp_path)
-
-    @asynccontextmanager
-    async def connected(scenario, *providers):
-        async with simulator(scenario, clock=Clock(datetime.now(UTC))) as sim:
-            told = await asyncio.to_thread(settings, sim, providers)
-            async with (
-                Gateway(told) as gateway,
-                running(App(gateway)) as url,
-                openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client,
-            ):
-                yield client, sim
-
-    return connected
 
 
 @pytest.mark.parametrize("model", ["openai:gpt-6-luna", "groq:openai/gpt-oss-20b"])

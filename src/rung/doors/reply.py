@@ -136,6 +136,8 @@ def end_note(record: Climb) -> dict[str, Any]:
         note["simulated"] = True
     if record.buffered:
         note["buffered"] = record.buffered
+    if record.joined_at is not None:
+        note["continued_at"] = record.joined_at
     return note
 
 

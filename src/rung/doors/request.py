@@ -202,6 +202,10 @@ def _set_no_store(call: Call, value: Any) -> None:
     call.no_store = _flag("no-store", value)
 
 
+def _set_continue(call: Call, value: Any) -> None:
+    call.continues = _flag("continue", value)
+
+
 def _set_deadline(call: Call, value: Any) -> None:
     call.deadline = call.started + _number("deadline-ms", value, 1, DEFAULT_DEADLINE * 1000) / 1000
 
@@ -226,5 +230,6 @@ _OPTIONS: dict[str, Callable[[Call, Any], None]] = {
     "session": _word("session"),
     "max-error": _set_max_error,
     "no-store": _set_no_store,
+    "continue": _set_continue,
     "deadline-ms": _set_deadline,
 }

@@ -49,13 +49,14 @@ class Opened(msgspec.Struct):
     answer: Answer
     events: list[Event]
     attempt: Attempt
+    rung: Rung
     breaker: Breaker | None
     ticket: int
     started: float
 
     def ended(self, call: Call, error: BaseException | None) -> None:
-        """Tell the breaker how the answer went on."""
-        breaker = self.breaker
+        """Tell the breaker, once, how the answer went on."""
+        breaker, self.breaker = self.breaker, None
         if breaker is None:
             return
         if error is None:
@@ -111,7 +112,7 @@ async def ask(record: Record, rung: Rung, check: NamedCheck | None) -> Opened | 
     attempt.outcome, attempt.reason, attempt.cost = "answered", "", 0
     if breaker is not None:
         breaker.answering(ticket)
-    return Opened(answer, events, attempt, breaker, ticket, started)
+    return Opened(answer, events, attempt, rung, breaker, ticket, started)
 
 
 def _tell_failed(breaker: Breaker, ticket: int, call: Call, fault: Fault, started: float) -> None:

@@ -18,14 +18,18 @@ from rung.call import Call
 from rung.errors import DeadlineError, Fault, LadderExhausted, RateLimitFault, RungError
 from rung.ladder.attempt import Attempt, NamedCheck, Opened, ask, fails
 from rung.ladder.budget import RetryBudget
-from rung.ladder.checks import check_for
+from rung.ladder.checks import check_for, texts_of
 from rung.ladder.hedge import Hedger
+from rung.ladder.resume import Seam, resume
 from rung.ladder.rung import Rung
 
 __all__ = ["Attempt", "Climb", "climb"]
 
 KEEP_LIMIT = 8 * 1024 * 1024
 """bytes of an answer kept for checks and for the cache; a longer one is served but not stored"""
+
+_CUT = ("answer_cut", "cut_stream")
+"""bad answers that are a failure of the transport, and may be gone"""
 
 LONGEST_RETRY_WAIT = 2.0
 """seconds; a provider that asks for more is not waited for, the climb goes on"""
@@ -50,20 +54,27 @@ class Climb(msgspec.Struct):
     faults: list[RungError] = msgspec.field(default_factory=list)
     asked: list[Rung] = msgspec.field(default_factory=list)
     """every rung that was asked, each once"""
+    joined_at: int | None = None
+    """characters of text after which the answer was cut and continued, None if it was not"""
+    _budget: RetryBudget | None = None
     _opened: Opened | None = None
     _kept: list[bytes] = msgspec.field(default_factory=list)
     _kept_size: int = 0
 
-    def commit(self, opened: Opened, check: NamedCheck | None) -> None:
+    def commit(self, opened: Opened, check: NamedCheck | None, budget: RetryBudget | None = None) -> None:
         """From here on the answer is the caller's."""
         self._opened = opened
+        self._budget = budget
         self.answer = opened.answer
         self.first_content = time.monotonic()
         if check is not None:
             self.buffered = check[0]
 
     async def events(self) -> AsyncIterator[Event]:
-        """The committed stream. Raises a RungError if it breaks; nothing of another answer follows."""
+        """The committed stream. Raises a RungError if it breaks; nothing of another answer follows.
+
+        Where the call asks for it, what follows a break is the rest of the same model's answer.
+        """
         answer = self.answer
         assert answer is not None
         assert answer.events is not None
@@ -73,11 +84,49 @@ class Climb(msgspec.Struct):
             yield event
             if event.last:
                 return
-        async for event in answer.events:
+        try:
+            async for event in answer.events:
+                if self.call.deadline < time.monotonic():
+                    raise _out_of_time()
+                self._keep(event.data)
+                yield event
+        except Fault as fault:
+            rest = await self._resume(fault) if self.call.continues else None
+            if rest is None:
+                raise
+        else:
+            return
+        async for event in rest:
             if self.call.deadline < time.monotonic():
-                raise DeadlineError("the call's deadline passed while the answer was being streamed")
+                raise _out_of_time()
             self._keep(event.data)
             yield event
+
+    async def _resume(self, fault: Fault) -> AsyncIterator[Event] | None:
+        """The rest of the answer that `fault` has cut, by the model that was giving it; None if it cannot be had."""
+        cut = self._opened
+        if cut is None or cut.answer.events is None or self._budget is None or self._kept_size > KEEP_LIMIT:
+            return None
+        sent = b"".join(self._kept)
+        await cut.answer.aclose()
+        self._note_end(cut, fault)
+        opened = await resume(self, cut, sent, self._budget)
+        if opened is None:
+            return None
+        self.answer, self._opened = opened.answer, opened
+        self.joined_at = sum(map(len, texts_of(sent, whole=False)))
+        return _rest(opened, Seam(sent))
+
+    def _note_end(self, opened: Opened, error: BaseException | None) -> None:
+        """Write down how the attempt whose answer went out has ended."""
+        last, evidence = opened.attempt, opened.answer.evidence
+        last.usage, last.cost = evidence.usage, evidence.cost
+        if evidence.edits:
+            last.edits = len(evidence.edits)
+        if error is not None and last.outcome == "answered":
+            last.outcome = "failed" if isinstance(error, RungError) else "cancelled"
+            last.reason = error.code if isinstance(error, RungError) else "client_left"
+        opened.ended(self.call, error)
 
     def _keep(self, data: bytes) -> None:
         self._kept_size += len(data)
@@ -94,7 +143,7 @@ class Climb(msgspec.Struct):
         good = None
         stored: bytes | None = None
         if answer is not None:
-            if error is None and answer.evidence.complete:
+            if error is None and answer.evidence.complete and self.joined_at is None:
                 good = answer
                 stored = answer.body
                 if stored is None and self._kept_size <= KEEP_LIMIT:
@@ -103,14 +152,7 @@ class Climb(msgspec.Struct):
                 if stored is not None and check is not None and fails(answer, stored, check):
                     stored = None  # nobody better was left to ask, but it need not be repeated
             assert self._opened is not None
-            last = self._opened.attempt
-            last.usage, last.cost = answer.evidence.usage, answer.evidence.cost
-            if answer.evidence.edits:
-                last.edits = len(answer.evidence.edits)
-            if error is not None:
-                last.outcome = "failed" if isinstance(error, RungError) else "cancelled"
-                last.reason = error.code if isinstance(error, RungError) else "client_left"
-            self._opened.ended(self.call, error)
+            self._note_end(self._opened, error)
         for rung in self.asked:
             rung.settle(self.call, good, stored)
         if answer is not None and answer.events is not None:
@@ -140,9 +182,25 @@ class Climb(msgspec.Struct):
         return total
 
 
+def _out_of_time() -> DeadlineError:
+    return DeadlineError("the call's deadline passed while the answer was being streamed")
+
+
+async def _rest(opened: Opened, seam: Seam) -> AsyncIterator[Event]:
+    """What follows on a cut: what was read up to its first content, and then as it comes."""
+    for event in opened.events:
+        yield seam.join(event)
+        if event.last:
+            return
+    assert opened.answer.events is not None
+    async for event in opened.answer.events:
+        yield seam.join(event)
+
+
 def _step(attempt: Attempt) -> str:
     if attempt.outcome == "answered":
-        return "exact=hit" if attempt.rung == "exact" else f"{attempt.rung}=answered"
+        how = f":{attempt.reason}" if attempt.reason else ""
+        return "exact=hit" if attempt.rung == "exact" else f"{attempt.rung}=answered{how}"
     code = attempt.reason.partition(":")[0]
     if attempt.outcome == "declined" and attempt.rung == "exact":
         return f"exact={code}"
@@ -179,14 +237,14 @@ async def climb(
                 break
             if opened is None:
                 break
-            record.commit(opened, check)
+            record.commit(opened, check, budget)
             return record
     raise _exhausted(record)
 
 
 async def _may_retry(call: Call, fault: Fault, budget: RetryBudget) -> bool:
     """Wait and say yes if the same rung should be asked once more."""
-    if not fault.retryable:
+    if not fault.retryable and fault.code not in _CUT:
         return False
     wait = fault.retry_after if fault.retry_after is not None else random.uniform(0.05, 0.25)  # noqa: S311
     if isinstance(fault, RateLimitFault) and fault.retry_after is None:

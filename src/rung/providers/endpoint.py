@@ -38,6 +38,8 @@ class Endpoint:
     """it understands ``stream_options.include_usage``"""
     waits_in_blank_lines: bool = False
     """it fills the time before a whole answer with blank lines"""
+    prefix_path: str = ""
+    """instead of ``/v1``: where the beginning of an answer can be given (`continuation`); empty: nowhere"""
     on_headers: OnHeaders | None = None
 
 
@@ -75,5 +77,6 @@ def make_endpoint(
         price=price,
         usage_in_stream=usage_in_stream,
         waits_in_blank_lines=row.waits_in_blank_lines,
+        prefix_path=row.prefix_path,
         on_headers=on_headers,
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +33,7 @@ from rung.providers.chat_wire import (
     wants_json,
 )
 from rung.providers.chat_writer import ChatWriter
+from rung.providers.continuation import continues_prefix, prefix_base, rest_of
 from rung.providers.endpoint import Endpoint, Price
 from rung.providers.failed_generation import rescue
 from rung.providers.rows import ModelRule, ModelRules
@@ -54,6 +56,20 @@ class OpenAICompatible:
         self._rules = ModelRules(endpoint.models)
         self._target = f"{endpoint.base_path}/chat/completions"
         self._touched = frozenset(("rung", *endpoint.strip, *(old for old, _ in endpoint.rename)))
+        self._prefixed: OpenAICompatible | None = None
+        if endpoint.prefix_path:
+            base = prefix_base(endpoint.base_path, endpoint.prefix_path)
+            self._prefixed = OpenAICompatible(replace(endpoint, base_path=base, prefix_path=""), client)
+
+    @property
+    def takes_prefix(self) -> bool:
+        """Can this provider be given the beginning of an answer?"""
+        return self._prefixed is not None
+
+    async def resume(self, call: Call, model: str, so_far: str, deadlines: Deadlines) -> Answer:
+        """The rest of an answer that begins with `so_far`, if it `takes_prefix`. Otherwise as `chat`."""
+        assert self._prefixed is not None
+        return await self._prefixed.chat(rest_of(call, so_far), model, deadlines)
 
     async def chat(self, call: Call, model: str, deadlines: Deadlines) -> Answer:
         """Ask `model`; the answer's events arrive as the provider sends them.
@@ -265,7 +281,7 @@ def _no_answer(call: Call, evidence: Evidence, name: str, *, blank: bool) -> Non
         raise BadAnswerFault(
             f"{name} refused to answer this (its content filter)", provider=name, code="content_filter"
         )
-    if evidence.finish_reason != "stop" or (not blank and "stop" in call.body):
+    if evidence.finish_reason != "stop" or (not blank and "stop" in call.body) or continues_prefix(call.body):
         return
     if not blank:
         raise BadAnswerFault(f"{name} answered with no content at all", provider=name, code="empty_answer")

@@ -20,6 +20,7 @@ from rung.providers.adapters import Adapter
 from rung.providers.gemini import CACHE_GONE, Gemini
 from rung.providers.gemini_contents import Contents, Pricing
 from rung.providers.native import Native
+from rung.providers.openai_compatible import OpenAICompatible
 from rung.providers.prefix import (
     BYTES_PER_TOKEN,
     CacheRule,
@@ -94,6 +95,15 @@ class PromptCached:
         if not rule.ttl:
             return self._adapter.chat(call, model, deadlines)
         return self._chat(call, model, deadlines, rule)
+
+    @property
+    def takes_prefix(self) -> bool:
+        return getattr(self._adapter, "takes_prefix", False)
+
+    async def resume(self, call: Call, model: str, so_far: str, deadlines: Deadlines) -> Answer:
+        """As the adapter's: what was just sent is warm, and nothing has to wait for it."""
+        assert isinstance(self._adapter, OpenAICompatible)
+        return await self._adapter.resume(call, model, so_far, deadlines)
 
     async def _chat(self, call: Call, model: str, deadlines: Deadlines, rule: CacheRule) -> Answer:
         assert call.prefix is not None

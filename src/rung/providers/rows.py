@@ -76,6 +76,7 @@ class Row:
     models: tuple[ModelRule, ...] = ()
     usage_in_stream: bool = True
     waits_in_blank_lines: bool = False
+    prefix_path: str = ""
     leaves_host: tuple[str, ...] = ()
     strength: int = 0
     speed: int = 0

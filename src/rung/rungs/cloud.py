@@ -6,7 +6,7 @@ it private and its address is a loopback one. As part of ``auto`` it is then nam
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rung.answer import Answer, Declined
 from rung.call import Call
@@ -21,6 +21,16 @@ class Provider(Protocol):
     """What this rung needs of a wire adapter (`providers/`)."""
 
     async def chat(self, call: Call, model: str, deadlines: Deadlines) -> Answer: ...
+
+
+@runtime_checkable
+class Prefixed(Protocol):
+    """An adapter whose provider can be given the beginning of an answer (if `takes_prefix`)."""
+
+    @property
+    def takes_prefix(self) -> bool: ...
+
+    async def resume(self, call: Call, model: str, so_far: str, deadlines: Deadlines) -> Answer: ...
 
 
 class CloudRung:
@@ -49,11 +59,22 @@ class CloudRung:
         self._unproved = unproved
 
     async def attempt(self, call: Call) -> Answer | Declined:
+        return self._ours(await self._provider.chat(call, self._model, self._limits(call)))
+
+    async def resume(self, call: Call, so_far: str) -> Answer | Declined:
+        """The rest of an answer that begins with `so_far`, where the model's API can be given that."""
+        if not isinstance(self._provider, Prefixed) or not self._provider.takes_prefix:
+            return Declined("no_prefix: this model cannot be given the beginning of its answer")
+        return self._ours(await self._provider.resume(call, self._model, so_far, self._limits(call)))
+
+    def _limits(self, call: Call) -> Deadlines:
         limits = self._deadlines
         left = call.remaining()
         if left < limits.total - _SLACK:
-            limits = Deadlines(limits.connect, limits.first_byte, limits.idle, left)
-        answer = await self._provider.chat(call, self._model, limits)
+            return Deadlines(limits.connect, limits.first_byte, limits.idle, left)
+        return limits
+
+    def _ours(self, answer: Answer) -> Answer:
         answer.rung = self.name
         answer.evidence.unproved = self._unproved
         return answer

@@ -60,6 +60,8 @@ class Ask:
     thinking: str = "off"
     scope: str = ""
     """what separates this request's prompt cache from another's, the model apart"""
+    prefix: str = ""
+    """the beginning of the answer, given by the client: only the rest is said"""
     explicit: int = 0
     """tokens of a cache object that the request names (Gemini)"""
     usage_told: bool = True
@@ -129,6 +131,7 @@ class Answers:
         rng = dice(self._seed, ask.model, ask.question)
         row = next((one.said for one in self._recorded if one.fits(ask.question, provider, ask.model)), None)
         said = self._made(ask, rng, accuracy) if row is None else self._from_record(row, rng)
+        said.text = said.text.removeprefix(ask.prefix)
         if not said.reasoning and THINKING.get(ask.thinking, THINKING["medium"]):
             said.reasoning = self._text(rng, THINKING.get(ask.thinking, THINKING["medium"]) * BYTES_PER_TOKEN)
         return _limited(said, ask)

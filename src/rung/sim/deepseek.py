@@ -62,6 +62,13 @@ class DeepSeek(Chat):
             if message["role"] == "assistant" and message.get("tool_calls") and "reasoning_content" not in message:
                 raise Refusal(400, "The reasoning_content in the thinking mode must be passed back to the API.")
 
+    def read(self, body: Mapping[str, Any], model: str) -> Ask:
+        ask = super().read(body, model)
+        last = body["messages"][-1]
+        if last.get("prefix"):
+            ask.prefix = text_of(last.get("content"))
+        return ask
+
     def thinking(self, body: Mapping[str, Any], model: str) -> str:
         kind = (body.get("thinking") or {}).get("type")
         if kind == "disabled":
