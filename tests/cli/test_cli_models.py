@@ -33,6 +33,8 @@ def a_row(name: str, content: bytes, layers: int) -> Row:
         kv_heads=2,
         head_dim=64,
         q4_k_bytes=0,
+        read_bytes=0,
+        kinds={},
         context_length=4096,
         vocabulary=0,
     )

@@ -128,6 +128,8 @@ def model(content: bytes, *, urls: tuple[str, ...] = (), slice_bytes: int = 0, *
         "kv_heads": 2,
         "head_dim": 64,
         "q4_k_bytes": 0,
+        "read_bytes": 0,
+        "kinds": {},
         "context_length": 4096,
         "vocabulary": 3,
         "urls": urls,

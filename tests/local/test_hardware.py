@@ -33,12 +33,12 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_limits_the_machine_counts(proc: Path, cgroup: Path) -> None:
-    assert look(proc=proc, cgroup=cgroup) == Hardware(8, 16 * GiB, 8 * GiB)
+    assert look(proc=proc, cgroup=cgroup, sys=proc) == Hardware(8, 16 * GiB, 8 * GiB)
 
 
 def test_affinity_counts(proc: Path, cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
-    machine = look(proc=proc, cgroup=cgroup)
+    machine = look(proc=proc, cgroup=cgroup, sys=proc)
     assert machine.cores == 1
     assert machine.engine_threads == 1
 
@@ -46,7 +46,7 @@ def test_affinity_counts(proc: Path, cgroup: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(("quota", "cores"), [("max 100000", 8), ("150000 100000", 2), ("5000 100000", 1)])
 def test_a_cpu_quota_counts(proc: Path, cgroup: Path, quota: str, cores: int) -> None:
     (cgroup / "box" / "cpu.max").write_text(quota + "\n")
-    assert look(proc=proc, cgroup=cgroup).cores == cores
+    assert look(proc=proc, cgroup=cgroup, sys=proc).cores == cores
 
 
 def test_a_memory_limit_of_a_parent_counts_and_dropped_cache_does_not(proc: Path, cgroup: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_memory_limit_of_a_parent_counts_and_dropped_cache_does_not(proc: Path
     (cgroup / "box" / "memory.current").write_text(f"{3 * GiB}\n")
     (cgroup / "box" / "memory.stat").write_text(f"anon 5\ninactive_file {2 * GiB}\n")
     (cgroup / "box" / "inner" / "memory.max").write_text("max\n")
-    assert look(proc=proc, cgroup=cgroup) == Hardware(8, 4 * GiB, 3 * GiB)
+    assert look(proc=proc, cgroup=cgroup, sys=proc) == Hardware(8, 4 * GiB, 3 * GiB)
 
 
 def test_version_one_groups(proc: Path, cgroup: Path) -> None:
@@ -66,7 +66,7 @@ def test_version_one_groups(proc: Path, cgroup: Path) -> None:
     (cgroup / "cpu" / "box").mkdir(parents=True)
     (cgroup / "cpu" / "box" / "cpu.cfs_quota_us").write_text("300000")
     (cgroup / "cpu" / "box" / "cpu.cfs_period_us").write_text("100000")
-    assert look(proc=proc, cgroup=cgroup) == Hardware(3, GiB, 0)
+    assert look(proc=proc, cgroup=cgroup, sys=proc) == Hardware(3, GiB, 0)
 
 
 def test_where_free_memory_is_unknown_half_of_all_is_counted_on() -> None:

@@ -16,6 +16,7 @@ COMMANDS = {
     "cache": ("rung.cli.cache", "Look at or empty the running gateway's cache."),
     "config": ("rung.cli.config", "Check or show the configuration."),
     "demo": ("rung.cli.demo", "What rung does, shown on simulated providers."),
+    "doctor": ("rung.cli.doctor", "Would a local model run here, which one, how fast?"),
     "ledger": ("rung.cli.ledger", "What was asked, who answered, what it cost."),
     "models": ("rung.cli.models", "Local models: list, pull, verify, remove."),
     "prices": ("rung.cli.prices", "The price table and its date."),

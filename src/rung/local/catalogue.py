@@ -50,6 +50,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kv_heads: int
     head_dim: int
     q4_k_bytes: int
+    read_bytes: int
+    kinds: dict[str, int]
     context_length: int
     vocabulary: int
     urls: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +23,11 @@ _BLOCKS = {
 }  # fmt: skip
 """ggml type -> (weights per block, bytes per block), from ggml's type traits (ggml/src/ggml.c)."""
 
-_Q4_K = 12
+_NAMES = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K",
+    13: "Q5_K", 14: "Q6_K", 30: "BF16",
+}  # fmt: skip
+_EMBEDDING, _OUTPUT = "token_embd.weight", "output.weight"
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _MAX_COUNT = 10_000_000
@@ -40,6 +44,8 @@ class Header:
         vocabulary: how many tokens it knows.
         min_file_bytes: what the tensor table asks for; a shorter file is truncated.
         q4_k_bytes: Q4_K tensors outside the embeddings, which llama.cpp copies into a faster layout.
+        read_bytes: what is read for every generated token: all but a separate input embedding.
+        kinds: weights read for every generated token, by quantisation (``Q4_K``; ``other`` for rare ones).
     """
 
     architecture: str
@@ -52,6 +58,13 @@ class Header:
     has_chat_template: bool
     min_file_bytes: int
     q4_k_bytes: int
+    read_bytes: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        """The file's size, as its tensor table has it."""
+        return self.min_file_bytes
 
 
 def read_header(path: Path) -> Header:
@@ -62,14 +75,15 @@ def read_header(path: Path) -> Header:
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
-            return _parse(file, size, path.name)
+            return parse(file, size, path.name)
     except FileNotFoundError:
         raise ModelFileError(f"the model file {path.name} is missing; get it with `rung models pull`") from None
     except OSError as error:
         raise ModelFileError(f"the model file {path.name} cannot be read: {error.strerror}") from None
 
 
-def _parse(file: BinaryIO, size: int, name: str) -> Header:
+def parse(file: BinaryIO, size: int, name: str) -> Header:
+    """Read the header from an open file of `size` bytes, called `name` in errors. Raises ModelFileError."""
     if file.read(4) != b"GGUF":
         raise ModelFileError(f"{name} is not a GGUF model file; remove it and pull the model again")
     try:
@@ -78,17 +92,19 @@ def _parse(file: BinaryIO, size: int, name: str) -> Header:
             raise ModelFileError(f"{name} is GGUF version {version}; only versions 2 and 3 are read")
         tensors, pairs = _count(file), _count(file)
         facts = dict(_pair(file) for _ in range(pairs))
-        least, q4_k = _tensors(file, tensors, int(facts.get("general.alignment", 32)))
+        held = [_tensor(file) for _ in range(tensors)]
+        alignment = int(facts.get("general.alignment", 32))
+        least = -(-file.tell() // alignment) * alignment + max((one.end for one in held), default=0)
     except (struct.error, UnicodeDecodeError, ValueError, KeyError, OverflowError):
         raise ModelFileError(f"the header of {name} is damaged; remove it and pull the model again") from None
     if size < least:
         raise ModelFileError(
             f"{name} is cut off: it has {size} of at least {least} bytes; remove it and pull the model again"
         )
-    return _header(facts, least, q4_k)
+    return _header(facts, least, held)
 
 
-def _header(facts: dict[str, Any], least: int, q4_k: int) -> Header:
+def _header(facts: dict[str, Any], least: int, held: list[_Tensor]) -> Header:
     architecture = str(facts.get("general.architecture", ""))
 
     def fact(key: str, default: int = 0) -> int:
@@ -106,26 +122,40 @@ def _header(facts: dict[str, Any], least: int, q4_k: int) -> Header:
         vocabulary=facts.get("tokenizer.ggml.tokens", 0),
         has_chat_template="tokenizer.chat_template" in facts,
         min_file_bytes=least,
-        q4_k_bytes=q4_k,
+        q4_k_bytes=sum(one.bytes for one in held if one.kind == "Q4_K" and one.name != _EMBEDDING),
+        **_reading(held),
     )
 
 
-def _tensors(file: BinaryIO, count: int, alignment: int) -> tuple[int, int]:
-    """-> (bytes the file must have, bytes of Q4_K tensors outside the embeddings)."""
-    end = q4_k = 0
-    for _ in range(count):
-        name = _string(file)
-        weights = 1
-        for _ in range(_number(file, "<I")):
-            weights *= _number(file, "<Q")
-        kind, offset = _number(file, "<I"), _number(file, "<Q")
-        per_block, block_bytes = _BLOCKS.get(kind, (1, 0))
-        length = weights // per_block * block_bytes
-        end = max(end, offset + length)
-        if kind == _Q4_K and not name.startswith("token_embd"):
-            q4_k += length
-    start = -(-file.tell() // alignment) * alignment
-    return start + end, q4_k
+def _reading(held: list[_Tensor]) -> dict[str, Any]:
+    """Where there is no output matrix, the embedding is it."""
+    apart = any(one.name == _OUTPUT for one in held)
+    read = [one for one in held if not (apart and one.name == _EMBEDDING)]
+    kinds: dict[str, int] = {}
+    for one in read:
+        kinds[one.kind] = kinds.get(one.kind, 0) + one.weights
+    return {"read_bytes": sum(one.bytes for one in read), "kinds": kinds}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    name: str
+    kind: str
+    weights: int
+    bytes: int
+    end: int
+    """its last byte, counted from where the tensors begin"""
+
+
+def _tensor(file: BinaryIO) -> _Tensor:
+    name = _string(file)
+    weights = 1
+    for _ in range(_number(file, "<I")):
+        weights *= _number(file, "<Q")
+    kind, offset = _number(file, "<I"), _number(file, "<Q")
+    per_block, block_bytes = _BLOCKS.get(kind, (1, 0))
+    length = weights // per_block * block_bytes
+    return _Tensor(name, _NAMES.get(kind, "other"), weights, length, offset + length)
 
 
 def _pair(file: BinaryIO) -> tuple[str, Any]:

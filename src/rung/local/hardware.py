@@ -13,6 +13,32 @@ _CGROUP = Path("/sys/fs/cgroup")
 _UNLIMITED = 1 << 60
 
 
+_USEFUL = (
+    "avx2",
+    "fma",
+    "f16c",
+    "avx_vnni",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "neon",
+    "asimddp",
+    "i8mm",
+)
+"""what llama.cpp's kernels for CPUs have versions for"""
+
+_VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A graphics processor. `memory`: bytes of its own, None where the driver does not say."""
+
+    name: str
+    memory: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """Sizes in bytes. `ram_free` counts what the kernel could free at once; None where it cannot be read."""
@@ -20,6 +46,12 @@ class Hardware:
     cores: int
     ram_total: int | None
     ram_free: int | None
+    physical_cores: int | None = None
+    """in the machine, whatever this process may use of them"""
+    processor: str = ""
+    instructions: tuple[str, ...] = ()
+    """those of `_USEFUL` the processor has"""
+    gpus: tuple[Gpu, ...] = ()
 
     @property
     def usable_ram(self) -> int:
@@ -34,7 +66,7 @@ class Hardware:
         return max(1, self.cores - 1)
 
 
-def look(*, proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> Hardware:
+def look(*, proc: Path = Path("/proc"), cgroup: Path = _CGROUP, sys: Path = Path("/sys")) -> Hardware:
     """Read this machine. Reads small files; call it off the event loop."""
     groups = _groups(proc, cgroup)
     total, free = _memory(proc)
@@ -44,7 +76,8 @@ def look(*, proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> Hardware:
             total = min(total, limit) if total is not None else limit
             left = max(0, limit - used)
             free = min(free, left) if free is not None else left
-    return Hardware(_cores(groups), total, free)
+    physical, name, instructions = _processor(proc)
+    return Hardware(_cores(groups), total, free, physical, name, instructions, _gpus(sys))
 
 
 def disk_free(path: Path) -> int:
@@ -63,6 +96,30 @@ def _cores(groups: list[Path]) -> int:
         if quota.isdigit() and period.isdigit() and int(period):
             cores = min(cores, max(1, ceil(int(quota) / int(period))))
     return cores
+
+
+def _processor(proc: Path) -> tuple[int | None, str, tuple[str, ...]]:
+    """-> (physical cores, name, useful instruction sets), as Linux tells them."""
+    text = _text(proc / "cpuinfo")
+    cores = set(re.findall(r"^physical id\s*: (\d+)(?:\n.+)*?\ncore id\s*: (\d+)", text, re.MULTILINE))
+    name = re.search(r"^model name\s*: (.+)", text, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*: (.+)", text, re.MULTILINE)
+    has = set(flags[1].split()) if flags else set()
+    if "asimd" in has:
+        has.add("neon")  # its name on 64-bit ARM
+    return len(cores) or None, name[1].strip() if name else "", tuple(one for one in _USEFUL if one in has)
+
+
+def _gpus(sys: Path) -> tuple[Gpu, ...]:
+    """Cards of known makers, from the kernel: no driver tool is run."""
+    found = []
+    for card in sorted((sys / "class/drm").glob("card[0-9]*")):
+        maker = _VENDORS.get(_text(card / "device/vendor"))
+        if maker is None or "-" in card.name:  # card0-HDMI-A-1 is a socket of card0
+            continue
+        memory = _text(card / "device/mem_info_vram_total")  # amdgpu only
+        found.append(Gpu(f"{maker} {_text(card / 'device/device')}".strip(), int(memory) if memory.isdigit() else None))
+    return tuple(found)
 
 
 def _memory(proc: Path) -> tuple[int | None, int | None]:

@@ -177,14 +177,14 @@ def _adopt(model: Row, part: Path, path: Path) -> Path:
 
 def _download(url: str, part: Path, size: int, ways: Ways, progress: Progress) -> None:
     """Bring `part` to `size` bytes over HTTPS, going on where it stops. Raises SourceError."""
-    opener = urllib.request.build_opener(_Redirects(ways.insecure))
+    opened = opener(ways.insecure)
     host, why = urlsplit(url).hostname, "the answer was cut"
     for _ in range(1 + _RESUMES):
         have = max(0, size_of(part))
         if have == size:
             return
         try:
-            _download_once(opener, url, part, have, size, ways, progress)
+            _download_once(opened, url, part, have, size, ways, progress)
         except urllib.error.HTTPError as error:
             with error:
                 raise SourceError(f"{host} answered {error.code}") from None
@@ -194,6 +194,11 @@ def _download(url: str, part: Path, size: int, ways: Ways, progress: Progress) -
             break
     if size_of(part) != size:
         raise SourceError(f"{host} cannot be reached ({why})", code="unreachable")
+
+
+def opener(insecure: bool = False) -> urllib.request.OpenerDirector:
+    """Follows redirects, but never off https (unless `insecure`, for a server on the loopback in tests)."""
+    return urllib.request.build_opener(_Redirects(insecure))
 
 
 def _download_once(

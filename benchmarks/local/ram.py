@@ -1,0 +1,74 @@
+"""Is the memory estimate right? Loads every model found at three context sizes, reads a prompt, generates, and
+compares the engine process's peak (VmHWM) with `rung.local.fit.ram_needed`.
+
+    python benchmarks/local/ram.py FOLDER_OF_GGUF_FILES
+
+Writes benchmarks/results/local_ram.json. Memory does not depend on how busy the machine is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from rung.local.engine import Engine
+from rung.local.fit import MiB, ram_needed
+from rung.local.gguf import read_header
+from rung.wire.client import Client, Deadlines
+
+CONTEXTS = (2048, 8192, 16384)
+PROMPT = "Reading this sentence again and again takes up room in the cache. " * 30
+BAR = 0.10
+
+
+async def peak(model: Path, context: int) -> int:
+    """Bytes the engine's process held at most."""
+    engine = Engine(model, alias="ram", threads=1, context=context, delays=())
+    client = Client()
+    try:
+        await engine.start()
+        assert await engine.ready(300), engine.detail
+        assert engine.origin is not None
+        head = f"authorization: Bearer {engine.api_key}\r\ncontent-type: application/json\r\n".encode()
+        body = msgspec.json.encode({"prompt": PROMPT, "n_predict": 16})
+        await client.fetch(engine.origin, "POST", "/completion", head, body, Deadlines(5, 300, 300, 600))
+        status = await asyncio.to_thread(Path(f"/proc/{engine.pid}/status").read_text)
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+        assert found is not None
+        return int(found[1]) * 1024
+    finally:
+        await client.aclose()
+        await engine.stop()
+
+
+def main() -> int:
+    rows = []
+    for model in sorted(Path(sys.argv[1]).glob("*.gguf")):
+        header = read_header(model)
+        for context in CONTEXTS:
+            told = ram_needed(model.stat().st_size, header, context=context)
+            real = asyncio.run(peak(model, context))
+            rows.append({"model": model.name, "context": context, "estimate": told, "peak": real, "ratio": told / real})
+            print(f"{model.name:<45} {context:>6} {told / MiB:>7.0f} {real / MiB:>7.0f} MiB {told / real - 1:>+7.1%}")
+    worst = max(abs(row["ratio"] - 1) for row in rows)
+    result = {
+        "what": "estimate of rung.local.fit.ram_needed against the peak of the engine's process (VmHWM), bytes",
+        "date": date.today().isoformat(),
+        "threads": 1,
+        "bar": BAR,
+        "worst": round(worst, 4),
+        "rows": rows,
+    }
+    Path("benchmarks/results/local_ram.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(f"worst {worst:.1%}, bar {BAR:.0%}")
+    return worst > BAR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

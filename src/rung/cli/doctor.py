@@ -1,0 +1,174 @@
+"""``rung doctor``: can this machine run a local model, which one, how fast?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+
+import click
+import orjson
+
+from rung.config.paths import paths
+from rung.errors import ModelFileError
+from rung.local import catalogue
+from rung.local.bandwidth import Probe, probe
+from rung.local.doctor import Candidate, Finding, examine, rule_of_thumb
+from rung.local.engine import DEFAULT_CONTEXT
+from rung.local.found import Found, find
+from rung.local.gguf import read_header
+from rung.local.hardware import Hardware, disk_free, look
+from rung.local.known import known
+from rung.local.remote import remote_header
+from rung.local.trial import recall, remember, trial
+
+MiB = 1024 * 1024
+_BAR = 24
+_PROBE_SECONDS = 1.0
+
+
+@click.command()
+@click.argument("models", nargs=-1)
+@click.option("--probe", "try_out", is_flag=True, help="Run the models that are here for a few seconds, and remember.")
+@click.option("--context", type=click.IntRange(512, 1_048_576), default=DEFAULT_CONTEXT, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 1024), help="Threads to predict for; left out: all cores but one.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(models: tuple[str, ...], try_out: bool, context: int, threads: int | None, as_json: bool) -> None:
+    """Say what fits and how fast it would be, before anything is downloaded.
+
+    MODELS: also look at these: a GGUF file, its https address (only the header is fetched), a name from the list.
+    Exit 1 if no model that was looked at fits.
+    """
+    machine = look()
+    folder = paths(os.environ).models
+    count = threads or machine.engine_threads
+    if try_out:
+        _try(folder, models, count, context)
+    speed = probe(count, seconds=_PROBE_SECONDS)
+    found = _found()
+    findings = examine(_candidates(models, folder), machine, speed, disk_free=disk_free(folder), context=context)
+    if as_json:
+        told = {
+            "machine": asdict(machine) | {"usable_ram": machine.usable_ram, "disk_free": disk_free(folder)},
+            "probe": asdict(speed),
+            "context": context,
+            "rule_of_thumb": dict(zip(("met", "missing"), rule_of_thumb(machine), strict=True)),
+            "files": [{"name": one.name, "keeper": one.keeper, "path": str(one.path)} for one in found],
+            "models": [asdict(one) for one in findings],
+        }
+        click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+    else:
+        _show_machine(machine, speed, folder)
+        _show_models(findings, context, count, wanted=bool(models))
+        _show_files(found)
+    if all(one.verdict == "does not fit" for one in findings):
+        raise SystemExit(1)
+
+
+def _candidates(named: tuple[str, ...], folder: Path) -> Iterator[Candidate]:
+    listed = [_from_catalogue(row, folder) for row in catalogue.rows()]
+    listed += [Candidate(one.name, one, f"from docs: {one.source}") for one in known()]
+    names = {one.name for one in listed}
+    yield from (one for one in listed if not named or one.name in named)
+    for name in named:
+        if name.startswith(("https://", "http://")):
+            yield Candidate(name.rpartition("/")[2], remote_header(name), "its header, read remotely")
+        elif name not in names:
+            yield _from_file(name, folder)
+
+
+def _from_catalogue(row: catalogue.Row, folder: Path) -> Candidate:
+    here = catalogue.size_of(folder / row.file) == row.bytes
+    return Candidate(row.name, row, "catalogue", here, recall(folder, row.file, row.bytes))
+
+
+def _from_file(name: str, folder: Path) -> Candidate:
+    """A GGUF file by its path, or a model some other program keeps, by the name it has there."""
+    path = next((one.path for one in _found() if one.name == name), Path(name).expanduser())
+    if not path.is_file():
+        known_here = ", ".join(one.name for one in known())
+        raise ModelFileError(f"there is no file or model {name!r}; try a path, an https address, or {known_here}")
+    return Candidate(name, read_header(path), "its header", True, recall(folder, path.name, path.stat().st_size))
+
+
+def _try(folder: Path, named: tuple[str, ...], threads: int, context: int) -> None:
+    rows = [row for row in catalogue.installed(folder) if not named or row.name in named]
+    files = [folder / row.file for row in rows] + [path for name in named if (path := Path(name)).is_file()]
+    if not files:
+        raise ModelFileError("there is no model here to try; get one with: rung models pull default")
+    for path in files:
+        click.echo(f"trying {path.name} with {threads} thread{'s' * (threads > 1)} ...", err=True)
+        measured = asyncio.run(trial(path, threads=threads, context=context))
+        remember(folder, path, measured, date.today().isoformat())
+
+
+def _found() -> list[Found]:
+    home = Path.home()
+    stores = [Path(told)] if (told := os.environ.get("OLLAMA_MODELS")) else []
+    stores += [home / ".ollama/models", Path("/usr/share/ollama/.ollama/models")]
+    folders = [
+        ("LM Studio", home / ".lmstudio/models"),
+        ("LM Studio", home / ".cache/lm-studio/models"),
+        ("llama.cpp", home / ".cache/llama.cpp"),
+        ("Hugging Face", home / ".cache/huggingface/hub"),
+    ]
+    return find(ollama=stores, folders=folders)
+
+
+# ---- for people ----
+
+
+def _show_machine(machine: Hardware, speed: Probe, folder: Path) -> None:
+    ram = f"{machine.usable_ram / MiB:,.0f} of {(machine.ram_total or 0) / MiB:,.0f} MiB of memory free"
+    cores = f"{machine.cores} cores"
+    if machine.physical_cores not in (None, machine.cores):
+        cores += f" ({machine.physical_cores} in the machine)"
+    click.echo(f"{machine.processor or 'processor'}: {cores}, {ram}, {disk_free(folder) / MiB:,.0f} MiB of disk")
+    click.echo(f"instructions: {' '.join(machine.instructions) or 'not known'}")
+    for gpu in machine.gpus:
+        memory = f", {gpu.memory / MiB:,.0f} MiB" if gpu.memory else ""
+        click.echo(f"GPU: {gpu.name}{memory} (the embedded engine computes on the CPU; an Ollama here would use it)")
+    click.echo(
+        f"measured with {speed.threads} thread{'s' * (speed.threads > 1)}: memory {speed.read / 1e9:.1f} GB/s, "
+        f"computing {speed.compute / 1e6:,.0f} MB/s of BLAKE2b"
+    )
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > machine.cores / 2:
+        click.echo(
+            f"this machine is busy (load {load:.1f}): what was just measured is too low, try again when it is calm"
+        )
+    met, missing = rule_of_thumb(machine)
+    click.echo(f'the rule of thumb "8 cores, 16 GB, a GPU" {"is met" if met else f"says no ({missing})"}; measured:')
+
+
+def _show_models(findings: list[Finding], context: int, threads: int, *, wanted: bool) -> None:
+    click.echo()
+    most = max((one.ram for one in findings), default=1)
+    for one in findings:
+        bar = ("#" * max(1, round(_BAR * one.ram / most))).ljust(_BAR)
+        click.echo(f"{one.name:<22} {bar} {one.ram / MiB:>7,.0f} MiB  {one.verdict}: {one.why}")
+        if one.pace is not None:
+            told = one.pace
+            click.echo(
+                f"{'':<22} reads {told.prompt.low:,.0f}-{told.prompt.high:,.0f}, writes {told.generation.low:,.0f}-"
+                f"{told.generation.high:,.0f} tokens/s ({'measured' if told.basis == 'measured' else 'predicted'})"
+            )
+            for task in () if one.source.startswith("from docs") and not wanted else one.tasks:
+                cold, warm = (f"{_short(low)}-{_short(high)} s" for low, high in (task.cold, task.warm))
+                click.echo(f"{'':<22}   {task.task:<30} cold {cold:<13} warm {warm}")
+        if one.source.startswith("from docs"):
+            click.echo(f"{'':<22} shape {one.source}; rung has no verified file of it")
+    click.echo(f"\nmemory with {context:,} tokens of context, speed with {threads} thread{'s' * (threads > 1)};")
+    click.echo("predicted figures are ranges; `rung doctor --probe` runs what is here and corrects them")
+
+
+def _show_files(found: list[Found]) -> None:
+    for one in found[:12]:
+        click.echo(f"also here: {one.name} ({one.keeper}); look at it with: rung doctor {one.name}")
+
+
+def _short(number: float) -> str:
+    return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"

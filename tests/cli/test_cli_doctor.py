@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from rung.cli import doctor
+from rung.errors import ModelFileError
+from rung.local.bandwidth import Probe
+from rung.local.gguf import Header
+from rung.local.hardware import Hardware
+from rung.local.predict import Measured
+
+GiB = 1024**3
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNG_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(doctor, "look", lambda: Hardware(4, 8 * GiB, 6 * GiB, 4, "A Processor", ("avx2",)))
+    monkeypatch.setattr(doctor, "probe", lambda threads, seconds: Probe(threads, 30e9, 850e6 * threads))
+
+
+def rung(*args: str) -> Result:
+    return CliRunner().invoke(doctor.command, list(args), catch_exceptions=False)
+
+
+def test_the_table_says_what_fits_and_why() -> None:
+    told = rung()
+    assert told.exit_code == 0
+    assert "A Processor: 4 cores" in told.output
+    assert "says no (4 cores, 8 GB, no GPU)" in told.output
+    assert "qwen2.5-coder:1.5b" in told.output
+    (line,) = (line for line in told.output.splitlines() if line.startswith("phi4 "))
+    assert "does not fit: needs" in line
+
+
+def test_json_for_programs() -> None:
+    told = orjson.loads(rung("--json", "--context", "4096").output)
+    models = {one["name"]: one for one in told["models"]}
+    assert models["qwen2.5-coder:1.5b"]["verdict"] == "runs well"
+    assert models["qwen2.5-coder:1.5b"]["pace"]["basis"] == "uncorrected"
+    assert models["phi4"]["source"].startswith("from docs: ")
+    assert told["context"] == 4096
+    assert told["rule_of_thumb"]["met"] is False
+
+
+def test_models_by_name_only() -> None:
+    told = orjson.loads(rung("--json", "phi4", "phi4-mini").output)
+    assert {one["name"] for one in told["models"]} == {"phi4", "phi4-mini"}
+
+
+def test_nothing_fits_is_a_no() -> None:
+    assert rung("phi4").exit_code == 1
+
+
+def test_an_unknown_model() -> None:
+    with pytest.raises(ModelFileError, match="no file or model 'gpt-9'"):
+        rung("gpt-9")
+
+
+def test_trying_out_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine.gguf"
+    file.write_bytes(b"GGUF")
+    header = Header("qwen2", "Mine", 2, 2, 64, 4096, 3, True, 4, 0, read_bytes=100, kinds={"Q4_K": 100})
+    monkeypatch.setattr(doctor, "read_header", lambda path: header)
+
+    async def trial(path: Path, *, threads: int, context: int) -> Measured:
+        return Measured(50.0, 12.0, threads)
+
+    monkeypatch.setattr(doctor, "trial", trial)
+    (first,) = orjson.loads(rung("--json", str(file)).output)["models"]
+    assert first["pace"]["basis"] == "uncorrected"
+    tried = rung("--probe", "--json", str(file))
+    (second,) = orjson.loads(tried.stdout)["models"]
+    assert second["pace"]["basis"] == "measured"
+    assert second["pace"]["generation"]["middle"] == 12.0
+
+
+def test_nothing_to_try() -> None:
+    with pytest.raises(ModelFileError, match="no model here to try"):
+        rung("--probe")

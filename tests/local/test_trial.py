@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rung.errors import ModelFileError
+from rung.local.predict import Measured
+from rung.local.trial import recall, remember, trial
+
+
+def test_what_was_measured_is_remembered_by_file(tmp_path: Path) -> None:
+    model = tmp_path / "a.gguf"
+    model.write_bytes(b"GGUF")
+    assert recall(tmp_path, "a.gguf", 4) is None
+    remember(tmp_path / "models", model, Measured(30.5, 9.0, 2), "2026-11-22")
+    assert recall(tmp_path / "models", "a.gguf", 4) == Measured(30.5, 9.0, 2)
+    assert recall(tmp_path / "models", "a.gguf", 5) is None, "another file of that name"
+    remember(tmp_path / "models", model, Measured(40.0, 9.5, 2), "2026-11-23")
+    assert recall(tmp_path / "models", "a.gguf", 4) == Measured(40.0, 9.5, 2)
+
+
+def test_a_broken_memory_is_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "speeds.json").write_text('{"a.gguf": {"bytes": "many"}}')
+    assert recall(tmp_path, "a.gguf", 4) is None
+
+
+async def test_a_model_that_cannot_run_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="missing"):
+        await trial(tmp_path / "none.gguf", threads=1, context=512)
+
+
+@pytest.mark.model
+async def test_a_real_model_tells_its_speed() -> None:
+    model = Path(os.environ["RUNG_TEST_MODELS"]) / "smollm2-135m-instruct-q4_1.gguf"
+    measured = await trial(model, threads=1, context=1024)
+    assert measured.prompt > 1
+    assert measured.generation > 1
