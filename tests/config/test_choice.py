@@ -126,3 +126,14 @@ def test_a_model_nobody_priced_is_told(tmp_path: Path) -> None:
     assert warning.endswith("its cost will be unknown; did you mean 'groq:openai/gpt-oss-120b'?")
     own = "[prices.'groq:new']\ninput = 1\noutput = 1\n[ladder]\nreference = 'groq:new'\n"
     assert settings(tmp_path, own, GROQ).warnings == ()
+
+
+def test_what_proves_models_must_exist_and_the_limit_be_on_the_list(tmp_path: Path) -> None:
+    told = settings(tmp_path, '[trust]\ncandidates = ["groq:openai/gpt-oss-20b"]\nmax_error = 0.2\n', GROQ)
+    assert (told.trust.candidates, told.trust.max_error) == (("groq:openai/gpt-oss-20b",), 0.2)
+    wrong = problems(tmp_path, '[trust]\ncandidates = ["groqq:x"]\njudge = "nobody"\nmax_error = 0.03\n', GROQ)
+    assert [line.partition(": ")[2][:24] for line in wrong] == [
+        "unknown provider 'groqq'",
+        "'nobody' must be written",
+        "trust.max_error must be ",
+    ]

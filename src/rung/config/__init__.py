@@ -17,6 +17,7 @@ from rung.config.sections import (
     PromptCache,
     Retry,
     Server,
+    Trust,
 )
 from rung.config.settings import ProviderSettings, Proxies, Settings
 from rung.config.watch import Watcher
@@ -40,6 +41,7 @@ __all__ = [
     "Secret",
     "Server",
     "Settings",
+    "Trust",
     "Watcher",
     "load",
     "load_here",

@@ -10,8 +10,9 @@ from types import MappingProxyType
 
 from rung.config.check import Problems
 from rung.config.positions import Path
-from rung.config.sections import TASKS, Ladder
+from rung.config.sections import TASKS, Ladder, Trust
 from rung.config.settings import ProviderSettings
+from rung.ladder.trust.rules import LIMITS
 from rung.providers.prices import PriceBook
 from rung.providers.rows import Row, rows
 
@@ -60,6 +61,25 @@ def choose(
         told = ", ".join(f"{name} = {model}" for name, model in guessed)
         warnings.append(f"several providers are switched on and nobody chose among them; taken for now: {told}")
     return replace(chosen, reference=reference, strong=strong, fast=fast, fallback=fallback), advice
+
+
+def proving(
+    said: Trust,
+    providers: Mapping[str, ProviderSettings],
+    prices: PriceBook,
+    problems: Problems,
+    warnings: list[str],
+) -> Trust:
+    """The same with only models that can be asked, and a limit that is on the list."""
+    checker = _Models(providers, prices, problems, warnings)
+    if said.max_error not in LIMITS:
+        told = ", ".join(f"{limit:g}" for limit in LIMITS)
+        problems.at(("trust", "max_error"), f"trust.max_error must be one of {told}: each has evidence of its own")
+    return replace(
+        said,
+        candidates=checker.listed(said.candidates, ("trust", "candidates")),
+        judge=checker.usable(said.judge, ("trust", "judge")),
+    )
 
 
 def strongest(clouds: list[ProviderSettings], prices: PriceBook) -> str:
@@ -157,6 +177,6 @@ class _Models:
                 usable[task] = found
         return MappingProxyType(usable)
 
-    def listed(self, said: tuple[str, ...]) -> tuple[str, ...]:
-        found = (self.usable(model, ("ladder", "fallback", index)) for index, model in enumerate(said))
+    def listed(self, said: tuple[str, ...], path: Path = ("ladder", "fallback")) -> tuple[str, ...]:
+        found = (self.usable(model, (*path, index)) for index, model in enumerate(said))
         return tuple(model for model in found if model is not None)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rung.config.check import Problems, Wrong, build, secret, unknown_table
-from rung.config.choice import choose
+from rung.config.choice import choose, proving
 from rung.config.options import Options, misspelt, read
 from rung.config.paths import Paths, paths
 from rung.config.providers import http_url, loopback, providers
@@ -78,6 +78,7 @@ def _settle(options: Options, problems: Problems) -> Settings:
     sections["ladder"], advice = choose(
         ladder, written if isinstance(written, dict) else {}, on, book, problems, warnings
     )
+    sections["trust"] = proving(sections["trust"], on, book, problems, warnings)
     local: Local = sections["local"]
     return Settings(
         **sections,

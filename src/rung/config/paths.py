@@ -18,6 +18,7 @@ class Paths:
     models: Path
     ledger: Path
     cache: Path
+    trust: Path
     config: Path
     """`rung.toml` of this home"""
 
@@ -31,6 +32,7 @@ def paths(environ: Mapping[str, str]) -> Paths:
         models=home / "models",
         ledger=home / "ledger.sqlite3",
         cache=home / "cache.sqlite3",
+        trust=home / "trust.sqlite3",
         config=home / FILE_NAME,
     )
 

@@ -190,6 +190,34 @@ class Privacy:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """Which calls may stop below the reference: proved on your own traffic, in the background."""
+
+    enabled: bool = setting(True, "compare lower models with the reference, and let them answer once they are proved")
+    max_error: float = setting(
+        0.05,
+        "share of a lower model's answers that may differ from the reference's, unless a call says otherwise: "
+        "0.01, 0.02, 0.05, 0.1 or 0.2",
+        low=0.01,
+        high=0.2,
+    )
+    candidates: tuple[str, ...] = setting(
+        (), "cloud models to prove beside the local ones; asking them costs money, within `usd_per_day`"
+    )
+    share: float = setting(0.2, "share of the calls a lower model is asked too, until it is proved", low=0, high=1)
+    audit: float = setting(0.03, "share of a proved model's answers that are compared afterwards", low=0.001, high=1)
+    usd_per_day: float = setting(0.5, "most that all comparing may cost in a day (UTC), in USD", low=0, high=100_000)
+    cpu_share: float = setting(0.2, "share of the time the local model may work for this", low=0.001, high=1)
+    queue: int = setting(
+        200, "comparisons that may wait; the call's text is kept on disk until done", low=1, high=10_000
+    )
+    backlog: int = setting(20, "audits of one proved model that may wait before it stops answering", low=1, high=10_000)
+    judge: str | None = setting(
+        None, "model that compares free texts, as `provider:model`; without one, such calls are never compared"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """The durable record of climbs."""
 
@@ -261,6 +289,7 @@ SECTIONS: Mapping[str, type] = {
     "exact": Exact,
     "local": Local,
     "privacy": Privacy,
+    "trust": Trust,
     "ledger": Ledger,
     "log": Log,
 }

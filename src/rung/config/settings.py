@@ -26,6 +26,7 @@ from rung.config.sections import (
     PromptCache,
     Retry,
     Server,
+    Trust,
 )
 
 
@@ -89,6 +90,7 @@ class Settings:
     exact: Exact
     local: Local
     privacy: Privacy
+    trust: Trust
     ledger: Ledger
     log: Log
     providers: Mapping[str, ProviderSettings]
