@@ -127,3 +127,69 @@ CACHE = (
     CREATE INDEX entries_tenant ON entries (tenant);
     """,
 )
+
+TRUST = (
+    """
+    CREATE TABLE cells (
+        cell TEXT PRIMARY KEY,
+        updated_at REAL NOT NULL,          -- unix seconds
+        snapshot BLOB NOT NULL             -- the whole state, as rung.ladder.trust writes it
+    ) WITHOUT ROWID;
+    CREATE TABLE labels (
+        id INTEGER PRIMARY KEY,
+        cell TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        at REAL NOT NULL,
+        kind TEXT NOT NULL,                -- shadow or audit
+        request_id TEXT NOT NULL,
+        session BLOB NOT NULL,             -- a hash
+        fingerprint BLOB NOT NULL,
+        probability REAL NOT NULL,         -- of being labelled, fixed before the coin was tossed
+        score REAL NOT NULL,
+        disagrees INTEGER NOT NULL,
+        comparator TEXT NOT NULL,          -- who compared; "judged by" a model where one did
+        reason TEXT NOT NULL,
+        cost_pico INTEGER                  -- of everything this label took; NULL: unknown
+    );
+    CREATE INDEX labels_cell ON labels (cell, epoch);
+    CREATE TABLE jobs (
+        id TEXT PRIMARY KEY,
+        created_at REAL NOT NULL,
+        job BLOB NOT NULL                  -- JSON; the only place that holds a call's text, until it is done
+    ) WITHOUT ROWID;
+    CREATE TABLE spends (
+        id TEXT PRIMARY KEY,               -- one a background attempt
+        day TEXT NOT NULL,                 -- UTC
+        reserved_pico INTEGER NOT NULL,
+        settled_pico INTEGER               -- NULL: not settled (yet, or because the process ended): counts in full
+    ) WITHOUT ROWID;
+    CREATE INDEX spends_day ON spends (day);
+    CREATE TABLE served (
+        request_id TEXT PRIMARY KEY,       -- answered below the reference under a promise
+        at REAL NOT NULL,
+        tenant TEXT NOT NULL,
+        cell TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX served_at ON served (at);
+    CREATE TABLE feedback (
+        request_id TEXT PRIMARY KEY,       -- the last word of a caller counts
+        at REAL NOT NULL,
+        tenant TEXT NOT NULL,
+        verdict TEXT NOT NULL,             -- right or wrong
+        corrected INTEGER NOT NULL,        -- was a better text sent along? It is not kept
+        cell TEXT NOT NULL                 -- empty where no promise was made
+    ) WITHOUT ROWID;
+    CREATE TABLE orders (
+        id INTEGER PRIMARY KEY,
+        at REAL NOT NULL,
+        cell TEXT NOT NULL,
+        action TEXT NOT NULL               -- reset, pin or close; taken by the gateway, then deleted
+    );
+    CREATE TABLE changes (
+        id INTEGER PRIMARY KEY,
+        at REAL NOT NULL,
+        cell TEXT NOT NULL,
+        what TEXT NOT NULL                 -- one sentence
+    );
+    """,
+)
