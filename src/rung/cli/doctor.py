@@ -152,17 +152,19 @@ def _show_models(findings: list[Finding], context: int, threads: int, *, wanted:
         click.echo(f"{one.name:<22} {bar} {one.ram / MiB:>7,.0f} MiB  {one.verdict}: {one.why}")
         if one.pace is not None:
             told = one.pace
+            docs = one.source.startswith("from docs")
+            basis = "measured" if told.basis == "measured" else "predicted, shape from docs" if docs else "predicted"
             click.echo(
                 f"{'':<22} reads {told.prompt.low:,.0f}-{told.prompt.high:,.0f}, writes {told.generation.low:,.0f}-"
-                f"{told.generation.high:,.0f} tokens/s ({'measured' if told.basis == 'measured' else 'predicted'})"
+                f"{told.generation.high:,.0f} tokens/s ({basis})"
             )
-            for task in () if one.source.startswith("from docs") and not wanted else one.tasks:
+            for task in () if docs and not wanted else one.tasks:
                 cold, warm = (f"{_short(low)}-{_short(high)} s" for low, high in (task.cold, task.warm))
                 click.echo(f"{'':<22}   {task.task:<30} cold {cold:<13} warm {warm}")
-        if one.source.startswith("from docs"):
-            click.echo(f"{'':<22} shape {one.source}; rung has no verified file of it")
     click.echo(f"\nmemory with {context:,} tokens of context, speed with {threads} thread{'s' * (threads > 1)};")
     click.echo("predicted figures are ranges; `rung doctor --probe` runs what is here and corrects them")
+    if any(one.source.startswith("from docs") for one in findings):
+        click.echo("shape from docs: rung has no verified file of it to pull; --json names the document")
 
 
 def _show_files(found: list[Found]) -> None:
