@@ -23,7 +23,7 @@ from rung.call import Call, new_request_id
 from rung.config import Settings
 from rung.errors import RungError
 from rung.ladder.breaker import BreakerRules, Breakers
-from rung.ladder.climb import Climb, climb
+from rung.ladder.climb import Climb, begin, climb
 from rung.ladder.policy import NAMES, Lineup, dead_end, is_model, plan, unknown_model
 from rung.ladder.rung import Rung
 from rung.lines import CallLines
@@ -124,21 +124,30 @@ class Gateway:
 
     # ---- one call ----
 
-    async def climb(self, record: Climb) -> Answer:
-        """Find who may answer and ask them. Fills `record`; the caller ends it with `end`.
+    def begin(self, record: Climb) -> bool:
+        """Plan a climb, and answer if that takes no waiting (an exact hit); else `climb` goes on from there.
 
-        Raises a RungError: an unknown model, a privacy conflict, a deadline, or a ladder exhausted.
+        Raises a RungError: an unknown model, a privacy conflict.
         """
         call = record.call
         privacy = self.settings.privacy
         if privacy.all_private or call.tenant in privacy.tenants:
             call.private = True
-        rungs = self.prompts.order(call, self._plan(call))
+        return begin(record, self.prompts.order(call, self._plan(call)), self._wiring.budget)
+
+    async def climb(self, record: Climb) -> Answer:
+        """Find who may answer and ask them. Fills `record`; the caller ends it with `end`.
+
+        Raises a RungError: as `begin`, a deadline, or a ladder exhausted.
+        """
+        if not record.rungs and self.begin(record):
+            assert record.answer is not None
+            return record.answer
         try:
-            await climb(call, rungs, record, self._wiring.budget, self._wiring.hedger)
+            await climb(record.call, record.rungs, record, self._wiring.budget, self._wiring.hedger)
         except RungError:
-            if not record.faults and not any(is_model(rung) for rung in rungs):
-                raise dead_end(call, self.lineup) from None
+            if not record.faults and not any(is_model(rung) for rung in record.rungs):
+                raise dead_end(record.call, self.lineup) from None
             raise
         assert record.answer is not None
         return record.answer
@@ -164,10 +173,15 @@ class Gateway:
         return rungs
 
     async def end(self, record: Climb, error: BaseException | None) -> None:
-        """Close a climb and write it down. Safe to call twice; the first call counts."""
+        """`close`, and stop what still comes. Safe to call twice; the first call counts."""
+        self.close(record, error)
+        await record.finish(error)
+
+    def close(self, record: Climb, error: BaseException | None) -> None:
+        """Close a climb and write it down: all there is to do after an answer that is whole."""
         if record.ended:
             return
-        await record.finish(error)
+        record.close(error)
         if record.call.prefix is not None and error is None:
             self.prompts.learn(record)
         if self._ledger is not None:

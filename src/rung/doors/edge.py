@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from rung.doors.exchange import App, Exchange, status_line
+from rung.doors.exchange import App, Direct, Exchange, status_line
 from rung.errors import RungError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class ServerState:
 
     def __init__(self, app: App, edge: Edge) -> None:
         self.app = app
+        self.direct: Direct | None = getattr(app, "direct", None)
         self.edge = edge
         self.connections: set[EdgeProtocol] = set()
         self.exchanges: set[Exchange] = set()

@@ -4,8 +4,7 @@ The protocol hands over a request only when it is whole, so `receive` gives the 
 holds the head back until the first piece of the body is there and writes both at once. Who leaves early
 is not told by a message: the task of the exchange is cancelled.
 
-``scope["extensions"]["rung.reply"]`` is the exchange itself: `take_body`, `begin` and `write` are `receive` and
-`send` without messages.
+An application with a method `direct` is asked through that instead, without messages: see `Direct`.
 """
 
 from __future__ import annotations
@@ -13,19 +12,23 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from rung.errors import OverloadedError, RungError
 
 if TYPE_CHECKING:
+    from rung.doors.intake import Head
     from rung.doors.protocol import EdgeProtocol
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
+Direct = Callable[["Exchange"], Coroutine[Any, Any, None] | None]
+"""Begins to answer an exchange by its `scope`, `take_body`, `begin` and `write`: what is left to do, in a task; None
+if it is answered already"""
 
 log = logging.getLogger("rung.server")
 
@@ -46,7 +49,8 @@ class Exchange:
     """The ASGI side of one request: `receive`, `send`, and the task they run in.
 
     Attributes:
-        scope: until the task runs.
+        scope: ASGI's; not to be changed.
+        head: the request's, if it is the same as the last one's on this connection.
         http10: the request was an HTTP/1.0 one.
         keep_alive: the connection may carry another request after this one.
         started: bytes of the response are on their way; complete: all of them.
@@ -58,6 +62,7 @@ class Exchange:
         "_body",
         "_chunked",
         "_connection",
+        "_doomed",
         "_head",
         "_left",
         "_ran",
@@ -65,6 +70,7 @@ class Exchange:
         "_silent",
         "complete",
         "gone",
+        "head",
         "held",
         "http10",
         "keep_alive",
@@ -73,9 +79,18 @@ class Exchange:
         "task",
     )
 
-    def __init__(self, connection: EdgeProtocol, scope: Scope, body: bytes, keep_alive: bool, held: int) -> None:
+    def __init__(
+        self,
+        connection: EdgeProtocol,
+        scope: Scope,
+        body: bytes,
+        keep_alive: bool,
+        held: int = 0,
+        head: Head | None = None,
+    ) -> None:
         self._connection = connection
-        self.scope: Scope | None = scope
+        self.scope = scope
+        self.head = head
         self.http10 = scope["http_version"] == "1.0"
         self._body: bytes | None = body
         self.keep_alive = keep_alive
@@ -85,35 +100,57 @@ class Exchange:
         self.complete = False
         self.gone = False
         self._ran = False
+        self._doomed = False
         self._head: bytes | None = None
         self._chunked = False
         self._remaining = -1  # bytes of content-length still to come; -1: no content-length
         self._silent = scope["method"] == "HEAD"  # or 204, 304: the body is not written
         self._left: asyncio.Future[None] | None = None
 
-    async def run(self) -> None:
-        """Call the application, and see to it that the client gets a whole response or a clean cut."""
+    def start(self) -> None:
+        """Have the application answer: at once, if it can, else in a task."""
         state = self._connection.state
+        work: Coroutine[Any, Any, None] | None = None
+        if state.direct is None:
+            work = state.app({**self.scope, "extensions": {}}, self.receive, self.send)
+        else:
+            try:
+                work = state.direct(self)
+            except Exception:
+                self._failed()
+        if work is None:
+            self._ended()
+        else:
+            self.task = self._connection.loop.create_task(self._run(work))
+
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        """See to it that the client gets a whole response or a clean cut."""
         self._ran = True
-        scope, self.scope = self.scope, None  # the scope leads to us: no circle
-        assert scope is not None
-        scope["extensions"] = {"rung.reply": self}
         try:
-            await state.app(scope, self.receive, self.send)
+            if self._doomed and self.task is not None:
+                self.task.cancel()
+            await work
             if not self.complete:
                 self._not_complete("the application returned before its response was complete")
         except asyncio.CancelledError:
             self._not_complete("the application was cancelled, but its client is still there")
             raise
         except Exception:
-            if self.gone:
-                log.debug("the application failed after its client had left", exc_info=True)
-            else:
-                log.exception("the application failed")
-                self._give_up(_failed())
+            self._failed()
         finally:
-            self.release()
-            state.forget_exchange(self)
+            self._ended()
+
+    def _failed(self) -> None:
+        """The application has raised something."""
+        if self.gone:
+            log.debug("the application failed after its client had left", exc_info=True)
+        else:
+            log.exception("the application failed")
+            self._give_up(_failure())
+
+    def _ended(self) -> None:
+        self.release()
+        self._connection.state.forget_exchange(self)
 
     def _not_complete(self, why: str) -> None:
         """The application has ended: if its response has not, say so."""
@@ -123,7 +160,7 @@ class Exchange:
             self._give_up(OverloadedError("the gateway is shutting down; try again", code="shutting_down"))
         else:
             log.error(why)
-            self._give_up(_failed())
+            self._give_up(_failure())
 
     def _give_up(self, error: RungError) -> None:
         """An error if nothing has been sent yet; else cut the connection, so that nobody takes it for whole."""
@@ -136,11 +173,16 @@ class Exchange:
         self.gone = True
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
-        if not self.complete and self.task is not None:
-            self.task.cancel()
-        if not self._ran:  # and never will
-            self.release()
-            self._connection.state.forget_exchange(self)
+        if not self.complete:
+            self.cancel("the client has left")
+        if self.task is None:  # its turn never came
+            self._ended()
+
+    def cancel(self, why: str) -> None:
+        """Stop the work, if there is any. It is begun in any case: what it holds already, only it can let go."""
+        if self._ran and self.task is not None:
+            self.task.cancel(why)
+        self._doomed = True
 
     def release(self) -> None:
         """Give the body's bytes back to the server's budget."""
@@ -192,8 +234,17 @@ class Exchange:
         connection = self._connection
         if connection.write_paused is not None:
             await connection.write_paused.wait()
+        self._write(body, more)
+
+    def whole(self, status: int, head: bytes, body: bytes) -> None:
+        """A response in one piece. It waits for nothing: an exchange begins when all before it has been taken."""
+        self.begin(status, head)
+        self._write(body, False)
+
+    def _write(self, body: bytes, more: bool) -> None:
         if self.gone:
             return
+        connection = self._connection
         data = self._next(body, more) if self.started else self._first(body, more)
         self.started = True
         if data:
@@ -265,5 +316,5 @@ class Exchange:
         return body
 
 
-def _failed() -> RungError:
+def _failure() -> RungError:
     return RungError("the gateway failed to answer; its log says more")

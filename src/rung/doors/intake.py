@@ -7,6 +7,7 @@ rest of what this server will not take is refused here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -26,21 +27,64 @@ BODY_PACE = 16 * 1024
 SMALL_BODY = 64 * 1024
 """bodies up to this size are not counted against `Edge.buffered_limit`"""
 
+KNOWN_LIMIT = 4096
+"""bytes of a head that is kept to be known again"""
+
 IDLE, HEAD, BODY = range(3)
 
 Address = tuple[str, int] | None
-Take = Callable[[Scope, bytes, bool, int], None]
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 _HASH, _PERCENT = b"#%"  # a byte, not bytes: looking for bytes with `in` raises and drops an exception first
 
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,8})\r\n")
+
+
+class Head:
+    """The head of a request whose body came with it, to know it again: clients repeat theirs, byte for byte but for
+    the body's length. What was found out about it holds as long as it is the same.
+
+    Attributes:
+        scope: ASGI's, for a body of `digits` bytes.
+        found: whatever the application found out about this head.
+    """
+
+    __slots__ = ("after", "before", "digits", "found", "scope")
+
+    def __init__(self, before: bytes, digits: bytes, after: bytes, scope: Scope) -> None:
+        self.before, self.digits, self.after = before, digits, after
+        self.scope = scope
+        self.found: Any = None
+
+    def body_of(self, data: bytes) -> bytes | None:
+        """The body in `data`, if that is this head and all of its body, and nothing else."""
+        if not data.startswith(self.before):
+            return None
+        start = len(self.before)
+        end = data.find(b"\r", start, start + 9)
+        if end < 0 or not data.startswith(self.after, end):
+            return None
+        digits = data[start:end]
+        body = data[end + len(self.after) :]
+        if not digits.isdigit() or int(digits) != len(body):
+            return None
+        if digits != self.digits:
+            self.digits = digits
+            headers = [(name, digits if name == b"content-length" else value) for name, value in self.scope["headers"]]
+            self.scope = {**self.scope, "headers": headers}
+        return body
+
+
+Take = Callable[[Scope, bytes, bool, int, Head | None], None]
+
 
 class Intake:
     """Parses one connection's requests and hands each over as it becomes whole.
 
-    `take` gets the ASGI scope, the body, whether the connection may be kept, and how many bytes of body
-    are counted in `ServerState.buffered` (whoever takes them gives them back). It may raise RungError.
+    `take` gets the ASGI scope (not to be changed), the body, whether the connection may be kept, how many bytes
+    of body are counted in `ServerState.buffered` (whoever takes them gives them back), and the head if it is the
+    same as the last one's. It may raise RungError.
 
     Attributes:
         phase: where in a request the parser stands: `IDLE` (between two), `HEAD` or `BODY`.
@@ -66,6 +110,7 @@ class Intake:
         self._keep_alive = True
         self._body: bytes | bytearray = b""
         self._counted = 0
+        self._last: Head | None = None
 
     def feed(self, data: bytes | memoryview) -> bool:
         """Parse `data`, no longer than `Edge.header_limit`. True: a deadline starts anew (see `patience`).
@@ -73,6 +118,12 @@ class Intake:
         Raises RungError for what is refused; nothing may be fed after that.
         """
         before = self.phase
+        if before == IDLE and self._last is not None and type(data) is bytes:
+            body = self._last.body_of(data)
+            if body is not None and len(body) <= self._edge.body_limit:
+                # The parser stands between two requests, so it would find in these bytes what it found in the last.
+                self._take(self._last.scope, body, True, 0, self._last)
+                return False
         self._begun = 0
         try:
             self._parser.feed_data(data)
@@ -86,8 +137,20 @@ class Intake:
                 return False  # bytes after a last request, which nobody will read
             raise _unparsable(error, bytes(data[:16])) from None
         if self.phase == IDLE:
+            if before == IDLE and self._begun == 1 and type(data) is bytes:
+                self._last = self._known(data)
             return False
         return self._check_head(before, len(data)) if self.phase == HEAD else self._check_body(before, len(data))
+
+    def _known(self, data: bytes) -> Head | None:
+        """The head of the request in `data`, if it can be known again: nothing in it but the length is of one body."""
+        end = data.find(b"\r\n\r\n") + 4
+        length = _LENGTH.search(data, 0, end - 2)
+        if length is None or end > KNOWN_LIMIT or int(length[1]) != len(data) - end:
+            return None
+        if not self._keep_alive or self.promise:
+            return None
+        return Head(data[: length.start(1)], length[1], data[length.end(1) : end], self._scope)
 
     def patience(self) -> float:
         """Seconds within which more has to come."""
@@ -234,7 +297,7 @@ class Intake:
         held, self._counted = self._counted, 0
         self._pace = 0
         self._body = b""
-        self._take(self._scope, body, self._keep_alive, held)
+        self._take(self._scope, body, self._keep_alive, held, None)
 
     def _sum_head(self) -> int:
         return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)

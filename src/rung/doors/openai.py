@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import orjson
 
 from rung.call import Call
 from rung.completion import DONE
+from rung.doors.exchange import Exchange
 from rung.doors.reply import (
     JSON,
     NO_STORE,
@@ -35,6 +36,28 @@ from rung.ladder.climb import Climb
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
+def begin(
+    gateway: Gateway, call: Call, reply: Exchange, *, heartbeat: float, state: Mapping[str, Any]
+) -> Coroutine[Any, Any, None] | None:
+    """`chat` for our own server: what is left to do, or None where the answer took no waiting."""
+    if call.stream:
+        return _Stream(gateway, call, reply, heartbeat, state).run()
+    record = Climb(call)
+    try:
+        if not gateway.begin(record):
+            return _whole(gateway, record, reply)
+    except RungError as error:
+        gateway.close(record, error)
+        reply.whole(error.status, head(error_lines(error, record)), orjson.dumps(error.body()))
+        return None
+    except BaseException as error:
+        gateway.close(record, error)
+        raise
+    gateway.close(record, None)
+    reply.whole(200, *_answer(record))
+    return None
+
+
 async def chat(gateway: Gateway, call: Call, reply: Reply, *, heartbeat: float, state: Mapping[str, Any]) -> None:
     """Answer one chat call. `heartbeat`: seconds of silence on a stream before a keep-alive comment.
 
@@ -42,12 +65,13 @@ async def chat(gateway: Gateway, call: Call, reply: Reply, *, heartbeat: float, 
     """
     if call.stream:
         await _Stream(gateway, call, reply, heartbeat, state).run()
-        return
-    record = Climb(call)
+    else:
+        await _whole(gateway, Climb(call), reply)
+
+
+async def _whole(gateway: Gateway, record: Climb, reply: Reply) -> None:
     try:
-        answer = await gateway.climb(record)
-        body = answer.body
-        assert body is not None
+        await gateway.climb(record)
     except RungError as error:
         await gateway.end(record, error)
         await send_whole(reply, error.status, error_lines(error, record), orjson.dumps(error.body()))
@@ -55,9 +79,18 @@ async def chat(gateway: Gateway, call: Call, reply: Reply, *, heartbeat: float, 
     except BaseException as error:
         await gateway.end(record, error)
         raise
-    await gateway.end(record, None)
-    lines = [JSON, f"x-rung-cost-usd: {usd(record.cost())}", *climb_lines(record)]
-    await send_whole(reply, 200, lines, body)
+    gateway.close(record, None)
+    lines, body = _answer(record)
+    reply.begin(200, lines)
+    await reply.write(body)
+
+
+def _answer(record: Climb) -> tuple[bytes, bytes]:
+    """-> (headers, body) of a whole answer."""
+    answer = record.answer
+    assert answer is not None
+    assert answer.body is not None
+    return head([JSON, f"x-rung-cost-usd: {usd(record.cost())}", *climb_lines(record)]), answer.body
 
 
 class _Stream:

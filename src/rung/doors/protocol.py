@@ -14,7 +14,7 @@ from typing import cast
 
 from rung.doors.edge import ServerState, refusal
 from rung.doors.exchange import Exchange, Scope
-from rung.doors.intake import HEAD, IDLE, Intake, address
+from rung.doors.intake import HEAD, IDLE, Head, Intake, address
 from rung.errors import InvalidRequestError, OverloadedError, RungError
 
 LINGER = 2.0
@@ -33,6 +33,7 @@ class EdgeProtocol(asyncio.Protocol):
     """One connection.
 
     Attributes:
+        loop: the event loop.
         transport: set once the connection is made.
         write_paused: set while the client does not take what we wrote; an event to wait on.
     """
@@ -42,7 +43,7 @@ class EdgeProtocol(asyncio.Protocol):
         self.edge = state.edge
         self.transport: asyncio.Transport
         self.write_paused: asyncio.Event | None = None
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._intake: Intake
         self._exchange: Exchange | None = None
         self._queue: deque[Exchange] = deque()
@@ -133,7 +134,7 @@ class EdgeProtocol(asyncio.Protocol):
         self.write_paused.set()
         self.write_paused = None
         if self._exchange is None or self._exchange.complete:
-            self._loop.call_soon(self._advance)  # asyncio's transport must not be closed from in here
+            self.loop.call_soon(self._advance)  # asyncio's transport must not be closed from in here
         elif self._half_closed and not self._exchange.started:
             self._probe(self._exchange)
         elif not self._closing:
@@ -147,17 +148,17 @@ class EdgeProtocol(asyncio.Protocol):
     # --- deadlines: one timer a connection, moved lazily
 
     def _expect(self, seconds: float) -> None:
-        self._deadline = deadline = self._loop.time() + seconds
+        self._deadline = deadline = self.loop.time() + seconds
         if deadline < self._timer_at:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_at = deadline
-            self._timer = self._loop.call_at(deadline, self._on_timer)
+            self._timer = self.loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         self._timer_at = math.inf
-        left = self._deadline - self._loop.time()
+        left = self._deadline - self.loop.time()
         if left > 0:
             if left != math.inf:
                 self._expect(left)
@@ -220,9 +221,9 @@ class EdgeProtocol(asyncio.Protocol):
             self._intake.promise = False
             self.transport.write(_CONTINUE)
 
-    def _request(self, scope: Scope, body: bytes, keep_alive: bool, held: int) -> None:
+    def _request(self, scope: Scope, body: bytes, keep_alive: bool, held: int, head: Head | None) -> None:
         """A request is whole (called by the intake)."""
-        exchange = Exchange(self, scope, body, keep_alive, held)
+        exchange = Exchange(self, scope, body, keep_alive, held, head)
         if self._exchange is None:
             self._start(exchange)
         elif len(self._queue) < PIPELINE_LIMIT:
@@ -245,14 +246,14 @@ class EdgeProtocol(asyncio.Protocol):
             return
         exchanges.add(exchange)
         self._deadline = math.inf
-        exchange.task = self._loop.create_task(exchange.run())
+        exchange.start()
 
     def exchange_complete(self, exchange: Exchange) -> None:
         """The last byte of the answer is written."""
         if self.write_paused is not None:
             return  # resume_writing goes on
         if self._queue or self._unread or self._half_closed or self._refused is not None or not exchange.keep_alive:
-            self._loop.call_soon(self._advance)
+            self.loop.call_soon(self._advance)
         else:
             self._exchange = None
             self._await_next()

@@ -83,8 +83,7 @@ class Server:
             connection.drain()
         if not await self._emptied(self.drain_timeout):
             for exchange in list(state.exchanges):
-                if exchange.task is not None:
-                    exchange.task.cancel("the server is stopping")
+                exchange.cancel("the server is stopping")
             await self._emptied(LAST_WORDS)
         for connection in list(state.connections):
             connection.transport.abort()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -113,6 +114,24 @@ async def ask(record: Record, rung: Rung, check: NamedCheck | None) -> Opened | 
     if breaker is not None:
         breaker.answering(ticket)
     return Opened(answer, events, attempt, rung, breaker, ticket, started)
+
+
+def ask_now(record: Record, rung: Rung, look: Callable[[Call], Answer | Declined | None]) -> Opened | Declined | None:
+    """`ask` for a rung that has `look`: what it says at once, or None; then it has not been asked."""
+    started = time.monotonic()
+    if started >= record.call.deadline:
+        return None
+    answer = look(record.call)
+    if answer is None:
+        return None
+    ms = (time.monotonic() - started) * 1e3
+    record.asked.append(rung)
+    if isinstance(answer, Declined):
+        record.attempts.append(Attempt(rung.name, rung.model, "declined", answer.reason, ms))
+        return answer
+    attempt = Attempt(rung.name, rung.model, "answered", "", ms)
+    record.attempts.append(attempt)
+    return Opened(answer, [], attempt, rung, None, 0, started)
 
 
 def _tell_failed(breaker: Breaker, ticket: int, call: Call, fault: Fault, started: float) -> None:

@@ -16,14 +16,14 @@ import msgspec
 from rung.answer import Answer, Event
 from rung.call import Call
 from rung.errors import DeadlineError, Fault, LadderExhausted, RateLimitFault, RungError
-from rung.ladder.attempt import Attempt, NamedCheck, Opened, ask, fails
+from rung.ladder.attempt import Attempt, NamedCheck, Opened, ask, ask_now, fails
 from rung.ladder.budget import RetryBudget
 from rung.ladder.checks import check_for, texts_of
 from rung.ladder.hedge import Hedger
 from rung.ladder.resume import Seam, resume
 from rung.ladder.rung import Rung
 
-__all__ = ["Attempt", "Climb", "climb"]
+__all__ = ["Attempt", "Climb", "begin", "climb"]
 
 KEEP_LIMIT = 8 * 1024 * 1024
 """bytes of an answer kept for checks and for the cache; a longer one is served but not stored"""
@@ -54,6 +54,8 @@ class Climb(msgspec.Struct):
     faults: list[RungError] = msgspec.field(default_factory=list)
     asked: list[Rung] = msgspec.field(default_factory=list)
     """every rung that was asked, each once"""
+    rungs: Sequence[Rung] = ()
+    """who may be asked, in order; known once the climb has begun"""
     joined_at: int | None = None
     """characters of text after which the answer was cut and continued, None if it was not"""
     _budget: RetryBudget | None = None
@@ -134,7 +136,13 @@ class Climb(msgspec.Struct):
             self._kept.append(data)
 
     async def finish(self, error: BaseException | None = None) -> None:
-        """Close the answer, complete the record, let every rung that was asked learn or let go."""
+        """`close`, and stop what still comes."""
+        self.close(error)
+        if self.answer is not None and self.answer.events is not None:
+            await self.answer.aclose()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Complete the record, let every rung that was asked learn or let go. Safe to call twice."""
         if self.ended:
             return
         self.ended = time.monotonic()
@@ -155,8 +163,6 @@ class Climb(msgspec.Struct):
             self._note_end(self._opened, error)
         for rung in self.asked:
             rung.settle(self.call, good, stored)
-        if answer is not None and answer.events is not None:
-            await answer.aclose()
 
     @property
     def rung(self) -> str:
@@ -207,6 +213,26 @@ def _step(attempt: Attempt) -> str:
     return f"{attempt.rung}={attempt.outcome}:{code}"
 
 
+def begin(record: Climb, rungs: Sequence[Rung], budget: RetryBudget) -> bool:
+    """Begin a climb: ask the lowest of `rungs`, as long as they can say at once; True if one of them has answered.
+
+    If none has, `climb` goes on from there.
+    """
+    record.rungs = rungs
+    if check_for(record.call) is not None:
+        return False
+    for rung in rungs:
+        look = getattr(rung, "look", None)
+        said = ask_now(record, rung, look) if look is not None else None
+        if said is None:
+            return False
+        if isinstance(said, Opened):
+            budget.deposit()
+            record.commit(said, None, budget)
+            return True
+    return False
+
+
 async def climb(
     call: Call, rungs: Sequence[Rung], record: Climb, budget: RetryBudget, hedger: Hedger | None = None
 ) -> Climb:
@@ -218,7 +244,7 @@ async def climb(
     budget.deposit()
     for place, rung in enumerate(rungs):
         if rung in record.asked:
-            continue  # a second attempt has asked it, in vain
+            continue  # in vain, by `begin` or a second attempt
         record.asked.append(rung)
         check = check_for(call) if place + 1 < len(rungs) else None
         tries_left = budget.tries

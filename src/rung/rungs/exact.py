@@ -87,8 +87,9 @@ class ExactRung:
         self._alone = alone
         self._flights: dict[bytes, _Flight] = {}
 
-    async def attempt(self, call: Call) -> Answer | Declined:
-        """The stored answer, else ``bypass: why`` or ``miss`` (the call is then expected to `settle`)."""
+    def look(self, call: Call) -> Answer | Declined | None:
+        """The stored answer, ``bypass: why`` or ``miss`` (the call is then expected to `settle`), or None: somebody
+        is on the way up with the same call, or the answer takes long to convert."""
         bypass = self._bypass(call)
         if bypass is not None:
             return bypass
@@ -100,24 +101,51 @@ class ExactRung:
             private=call.private,
         )
         key = _key(call)
+        entry = self._cache.get(key)
+        if entry is not None and (self._alone or admissible(entry, call)):
+            shape = shape_of(stream=call.stream, include_usage=call.include_usage)
+            data = entry.replays.get(shape)
+            if data is None:
+                if _is_long(entry, shape):
+                    return None
+                data = self._keep(key, entry, shape, _converted(entry, shape))
+            if data is not None:
+                return _answer(entry, data, call)
+        return self._lead(key, call)
+
+    async def attempt(self, call: Call) -> Answer | Declined:
+        """What `look` says, waited for where need be."""
+        if call.fingerprint is None:
+            said = self.look(call)
+            if said is not None:
+                return said
+        key = _key(call)
         shape = shape_of(stream=call.stream, include_usage=call.include_usage)
-        give_up = 0.0
-        while True:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + min(self._flight_wait, call.remaining())
+        flight = self._flights.get(key)
+        while flight is None or await _look_again(flight, give_up - loop.time()):
             entry = self._cache.get(key)
             if entry is not None and (self._alone or admissible(entry, call)):
                 data = entry.replays.get(shape)
                 if data is None:
-                    data = await self._convert(key, entry, shape)
+                    data = await asyncio.to_thread(_converted, entry, shape)
+                    self._keep(key, entry, shape, data)
                 if data is not None:
                     return _answer(entry, data, call)
+            said = self._lead(key, call)
+            if said is not None:
+                return said
             flight = self._flights.get(key)
-            if flight is None or flight.leader.remaining() <= 0:
-                self._flights[key] = _Flight(call)
-                return Declined("miss")
-            loop = asyncio.get_running_loop()
-            give_up = give_up or loop.time() + min(self._flight_wait, call.remaining())
-            if not await _look_again(flight, give_up - loop.time()):
-                return Declined("miss")
+        return Declined("miss")
+
+    def _lead(self, key: bytes, call: Call) -> Declined | None:
+        """A miss: `call` leads a flight; None if another call is on its way already."""
+        flight = self._flights.get(key)
+        if flight is not None and flight.leader.remaining() > 0:
+            return None
+        self._flights[key] = _Flight(call)
+        return Declined("miss")
 
     def settle(self, call: Call, answer: Answer | None, stored: bytes | None) -> None:
         """Keep a whole, good answer and let the followers go."""
@@ -162,18 +190,25 @@ class ExactRung:
             return False
         return (call.body.get("n") or 1) == 1 or _all_ended_well(stored, whole=answer.whole)
 
-    async def _convert(self, key: bytes, entry: Stored, shape: str) -> bytes | None:
-        """`entry` in `shape`; None, and the entry forgotten, if it turns out to be no answer."""
-        try:
-            if len(entry.data) > CONVERT_HERE and shape != entry.shape:
-                data = await asyncio.to_thread(entry.converted, shape)
-            else:
-                data = entry.converted(shape)
-        except REFUSED:
+    def _keep(self, key: bytes, entry: Stored, shape: str, data: bytes | None) -> bytes | None:
+        """Keep a conversion for the next call; forget the entry if it turned out to be no answer."""
+        if data is None:
             self._cache.remove(key)
-            return None
-        self._cache.remember(key, entry, shape, data)
+        else:
+            self._cache.remember(key, entry, shape, data)
         return data
+
+
+def _is_long(entry: Stored, shape: str) -> bool:
+    return len(entry.data) > CONVERT_HERE and shape != entry.shape
+
+
+def _converted(entry: Stored, shape: str) -> bytes | None:
+    """`entry` in `shape`; None if it is no answer."""
+    try:
+        return entry.converted(shape)
+    except REFUSED:
+        return None
 
 
 def admissible(entry: Stored, call: Call) -> bool:
