@@ -62,7 +62,7 @@ class Gateway:
         self._ledger: Ledger | None = None
         self._cache: ExactCache | None = None
         self._client = Client()
-        self._backends = Backends()
+        self._backends = Backends(self._wire)
         self.prompts = Prompts()
         self.lineup = Lineup()
 
@@ -87,7 +87,7 @@ class Gateway:
             self._lines = CallLines(told.log.format)
             self._lines.start()
         self._tool = await asyncio.to_thread(ToolRung)  # reads its vocabulary
-        await self._backends.start(told)
+        await self._backends.start(told, self._client)
         await self.reload(told)
 
     async def aclose(self) -> None:
@@ -102,16 +102,21 @@ class Gateway:
 
     async def reload(self, settings: Settings) -> None:
         """Take new settings: rungs are built anew, calls under way end on the old ones, stores stay."""
-        prices = await asyncio.to_thread(PriceBook.load, settings.prices)
+        self._prices = await asyncio.to_thread(PriceBook.load, settings.prices)
         if settings.local != self.settings.local:
             await self._backends.aclose()
-            await self._backends.start(settings)
+            await self._backends.start(settings, self._client)
         self._breakers.reload(BreakerRules(**asdict(settings.breaker)), self.settings.providers, settings.providers)
         self.settings = settings
-        self.prompts.reload(settings.prompt_cache, prices)
+        self.prompts.reload(settings.prompt_cache, self._prices)
+        self._wire()
+        await self.prompts.tidy()
+
+    def _wire(self) -> None:
+        """Build the rungs of these settings and of the local backend there is now."""
         self._wiring = Wiring(
-            settings,
-            prices=prices,
+            self.settings,
+            prices=self._prices,
             prompts=self.prompts,
             breakers=self._breakers,
             client=self._client,
@@ -120,7 +125,6 @@ class Gateway:
             local=self._backends.current,
         )
         self.lineup = self._wiring.lineup
-        await self.prompts.tidy()
 
     # ---- one call ----
 

@@ -9,7 +9,7 @@ from local_fakes import gguf
 from rung.errors import ModelFileError
 from rung.local import catalogue
 from rung.local.catalogue import Row, row
-from rung.local.fit import MARGIN, MiB, chosen_model, default_model, fits, ram_needed
+from rung.local.fit import MARGIN, Chosen, MiB, chosen_model, default_model, fits, ram_needed
 from rung.local.gguf import read_header
 from rung.local.hardware import Hardware
 
@@ -81,19 +81,23 @@ def test_the_default_is_the_best_that_fits(free: int, name: str | None) -> None:
     assert (best.name if best else None) == name
 
 
+def found(alias: str, path: Path) -> Chosen:
+    return Chosen(alias, path, row(alias).sha256)
+
+
 def test_auto_takes_the_best_that_is_here_and_fits(tmp_path: Path) -> None:
     assert chosen_model("auto", tmp_path, machine(64 * GiB), context=8192) is None
     small = put(tmp_path, row("qwen2.5-coder:0.5b"))
-    assert chosen_model("auto", tmp_path, machine(64 * GiB), context=8192) == ("qwen2.5-coder-0.5b", small)
+    assert chosen_model("auto", tmp_path, machine(64 * GiB), context=8192) == found("qwen2.5-coder-0.5b", small)
     big = put(tmp_path, row("qwen2.5-coder:1.5b"))
-    assert chosen_model("auto", tmp_path, machine(64 * GiB), context=8192) == ("qwen2.5-coder-1.5b", big)
-    assert chosen_model("auto", tmp_path, machine(2 * GiB), context=8192) == ("qwen2.5-coder-0.5b", small)
+    assert chosen_model("auto", tmp_path, machine(64 * GiB), context=8192) == found("qwen2.5-coder-1.5b", big)
+    assert chosen_model("auto", tmp_path, machine(2 * GiB), context=8192) == found("qwen2.5-coder-0.5b", small)
 
 
 def test_a_test_model_is_never_chosen_by_itself(tmp_path: Path) -> None:
     path = put(tmp_path, row("smollm2:135m"))
     assert chosen_model("auto", tmp_path, machine(64 * GiB), context=4096) is None
-    assert chosen_model("smollm2:135m", tmp_path, machine(64 * GiB), context=4096) == ("smollm2-135m", path)
+    assert chosen_model("smollm2:135m", tmp_path, machine(64 * GiB), context=4096) == found("smollm2-135m", path)
 
 
 def test_a_named_model_must_be_here_and_fit(tmp_path: Path) -> None:
@@ -108,7 +112,7 @@ def test_a_named_model_must_be_here_and_fit(tmp_path: Path) -> None:
 
 def test_a_file_of_your_own(tmp_path: Path) -> None:
     mine = tmp_path / "My-Model.gguf"
-    assert chosen_model(str(mine), tmp_path, machine(GiB), context=8192) == ("my-model", mine)
+    assert chosen_model(str(mine), tmp_path, machine(GiB), context=8192) == Chosen("my-model", mine)
 
 
 def test_every_catalogue_row_is_sound() -> None:

@@ -69,6 +69,7 @@ class FakeBackend:
         self.asked, self.left = asyncio.Event(), asyncio.Event()
         self.waited: list[float] = []
         self.becomes: list[State] = []
+        self.faults: list[Fault] = []
         self._server: asyncio.Server | None = None
 
     def _count(self) -> None:
@@ -95,9 +96,15 @@ class FakeBackend:
             self.health.become(self.becomes.pop(0), loaded=True)
         return self.health.up
 
-    async def failed(self, origin: Origin | None, fault: Fault, seconds: float) -> bool:
+    async def up(self) -> bool:
+        return self.health.up
+
+    def broke(self, origin: Origin | None, fault: Fault) -> None:
+        self.faults.append(fault)
+
+    async def lost(self, origin: Origin | None, seconds: float) -> bool:
         self.health.become("failing")
-        return isinstance(fault, EngineFault)
+        return isinstance(self.faults[-1], EngineFault)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

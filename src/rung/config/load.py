@@ -80,6 +80,7 @@ def _settle(options: Options, problems: Problems) -> Settings:
     )
     sections["trust"] = proving(sections["trust"], on, book, problems, warnings)
     local: Local = sections["local"]
+    _check_local(local, problems)
     return Settings(
         **sections,
         providers=on,
@@ -91,6 +92,19 @@ def _settle(options: Options, problems: Problems) -> Settings:
         advice=advice,
         version=version(sections["ladder"], local, on),
     )
+
+
+def _check_local(local: Local, problems: Problems) -> None:
+    """What `[local]` says must fit together, and stay on this machine."""
+    if local.server:
+        try:
+            here = loopback(http_url(local.server).hostname or "")
+        except Wrong:
+            here = False
+        if not here:
+            problems.at(("local", "server"), "[local] server must be on this machine: http://127.0.0.1:8080/v1")
+    if local.backend == "server" and local.model.startswith("ollama:"):
+        problems.at(("local", "model"), '[local] model is one of Ollama; set backend = "ollama" or leave it out')
 
 
 def _named(name: str, cls: type[Any], values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:

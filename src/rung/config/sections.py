@@ -173,11 +173,26 @@ class Local:
     """The model on this machine."""
 
     enabled: bool = setting(True, "use a local model if there is one")
-    model: str = setting("auto", "name of a pulled model, path of a GGUF file, or `auto`: the best that is here")
+    backend: Literal["auto", "embedded", "ollama", "server"] = setting(
+        "auto",
+        "what runs it: rung itself, a running Ollama, a local OpenAI-compatible server; `auto`: in docs/local.md",
+    )
+    model: str = setting(
+        "auto", "name of a pulled model, path of a GGUF file, `ollama:NAME`, or `auto`: the best that is here"
+    )
+    server: str | None = setting(
+        None, "a local server's address with `/v1`; left out: LM Studio's, llama-server's, vLLM's ports"
+    )
     threads: int = setting(0, "threads; 0 is the number of cores less one", low=0, high=1024)
     context: int = setting(8192, "context size in tokens", low=512, high=1_048_576)
     queue: int = setting(16, "calls that may wait; more are sent on up the ladder", low=0, high=10_000)
     load_timeout: float = setting(180.0, "time the model has to load before it counts as failed", low=1, unit="s")
+    idle_unload: float = setting(
+        900.0, "time without a call after which the model is unloaded; 0: never", low=0, unit="s"
+    )
+    min_free_ram: int = setting(
+        256 * MiB, "the model is unloaded when less memory than this is free; 0: never", low=0, unit="bytes"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,5 +139,5 @@ def version(ladder: Ladder, local: Local, providers: Mapping[str, ProviderSettin
         for name, provider in providers.items()
     }
     named = [ladder.reference, ladder.fast, ladder.strong, dict(ladder.reference_for)]
-    text = json.dumps([named, [local.model, local.context], sent], sort_keys=True)
+    text = json.dumps([named, [local.backend, local.model, local.server, local.context], sent], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

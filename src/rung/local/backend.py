@@ -68,7 +68,15 @@ class Backend(Protocol):
         """`wake` it and wait up to `seconds`; can it be asked now?"""
         ...
 
-    async def failed(self, origin: Origin | None, fault: Fault, seconds: float) -> bool:
-        """An answer from `origin` broke; wait up to `seconds` for the news that the backend there has ended.
-        -> did it (so that asking once more makes sense)?"""
+    async def up(self) -> bool:
+        """Can it be asked now, without a load before the answer? Looks, where that is not known for sure."""
+        ...
+
+    def broke(self, origin: Origin | None, fault: Fault) -> None:
+        """An answer from `origin` ended in `fault`."""
+        ...
+
+    async def lost(self, origin: Origin | None, seconds: float) -> bool:
+        """After `broke`: wait up to `seconds` for the news that what was asked has ended, so that asking once
+        more makes sense. -> does it?"""
         ...

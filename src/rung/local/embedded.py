@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
-from rung.errors import EngineFault, Fault, ModelFileError
+from rung.errors import Fault, ModelFileError
 from rung.local import engine as engines
 from rung.local.desk import Desk
 from rung.local.engine import Engine
@@ -29,7 +29,8 @@ class Embedded:
     """One `engine` and its queue.
 
     Args:
-        version: sha256 of the model file.
+        identify: finds the sha256 of the model file, which becomes `version`; blocks, and raises ModelFileError
+            for a file that is not what it should be. Asked before every load.
         max_waiting: calls that may wait for a slot; more are refused.
         idle_unload: seconds without a call after which the model is unloaded; 0: never.
         on_change: told every change of health.
@@ -42,7 +43,7 @@ class Embedded:
         self,
         engine: Engine,
         *,
-        version: str = "",
+        identify: Callable[[], str] = str,
         speed: Speed | None = None,
         max_waiting: int = 8,
         idle_unload: float = 0.0,
@@ -50,16 +51,18 @@ class Embedded:
     ) -> None:
         self.engine = engine
         self.alias = self.model = engine.alias
-        self.version = version
+        self.version = ""
         self.context = engine.context
         self.speed = Speed() if speed is None else speed
         self.desk = Desk(engine.slots, max_waiting, on_change=self._used)
         self.health = Health(lambda: self.desk.full, on_change)
+        self._identify = identify
         self._idle_unload = idle_unload
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._rest: tuple[State, str] = ("gone", STOPPED)
+        self._squeezed = False
         self._load_began = 0.0
         engine.on_change = self._changed
 
@@ -72,38 +75,72 @@ class Embedded:
         return f"authorization: Bearer {self.engine.api_key}\r\n".encode()
 
     async def start(self) -> None:
+        self.health.become("loading")
+        self._spawn(self._load())
+
+    async def stop(self) -> None:
+        self._quiet()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._unload("gone", STOPPED)
+
+    def wake(self) -> None:
+        if self.health.state == "ready" and not self.health.loaded:
+            self.health.become("loading")
+            self._spawn(self._load())
+
+    def squeeze(self, why: str, *, hard: bool) -> None:
+        """Memory runs out: be ``gone``, and unload once the calls under way have ended, or at once if it is `hard`.
+
+        Until `relax`, nothing loads it again.
+        """
+        if not self._squeezed:
+            if self.health.state == "gone":
+                return
+            self._squeezed = True
+            self.health.become("gone", why)
+        if self.engine.state != "stopped" and not self._lock.locked() and (hard or not self.desk.running):
+            self._spawn(self._unload("gone", self.health.detail))
+
+    def relax(self) -> None:
+        """There is room again."""
+        if self._squeezed and not self._lock.locked():
+            self._squeezed = False
+            loaded = self.engine.state == "ready"
+            self.health.become("ready", "" if loaded else "there is room again; the next call loads it", loaded=loaded)
+
+    async def _load(self) -> None:
         async with self._lock:
-            self._rest = ("gone", STOPPED)
             try:
+                self.version = await asyncio.to_thread(self._identify)
                 await self.engine.start()
             except ModelFileError as error:
                 self.health.become("gone", error.message)
 
-    async def stop(self) -> None:
-        self._quiet()
-        await self.unload("gone", STOPPED)
-
-    async def unload(self, state: State, detail: str) -> None:
+    async def _unload(self, state: State, detail: str) -> None:
         """Give the memory back; until the next load the health is `state`, with `detail`."""
         async with self._lock:
             self._rest = (state, detail)
             await self.engine.stop()
 
-    def wake(self) -> None:
-        if self.health.state == "ready" and not self.health.loaded:
-            self.health.become("loading")
-            self._spawn(self.start())
-
     async def ready(self, seconds: float) -> bool:
         self.wake()
         return await self.health.settled(seconds)
 
-    async def failed(self, origin: Origin | None, fault: Fault, seconds: float) -> bool:
-        return isinstance(fault, EngineFault) and await self.engine.lost(origin, seconds)
+    async def up(self) -> bool:
+        return self.health.up
+
+    def broke(self, origin: Origin | None, fault: Fault) -> None:
+        """Nothing to do: the engine is watched."""
+
+    async def lost(self, origin: Origin | None, seconds: float) -> bool:
+        return await self.engine.lost(origin, seconds)
 
     def _changed(self, state: engines.State, detail: str) -> None:
         if state == "stopped":
             self.health.become(*self._rest)
+        if state == "stopped" or self._squeezed:
             return
         if state == "loading":
             self._load_began = time.monotonic()
@@ -113,7 +150,9 @@ class Embedded:
         self._used()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._task = asyncio.create_task(work, name="rung-local-backend")
+        task = asyncio.create_task(work, name="rung-local-backend")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # ---- idle ----
 
@@ -131,4 +170,4 @@ class Embedded:
     def _idle(self) -> None:
         if self.health.up and not self.desk.running:
             why = f"unloaded after {self._idle_unload:g} s without a call; the next one loads it"
-            self._spawn(self.unload("ready", why))
+            self._spawn(self._unload("ready", why))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from rung.errors import ModelFileError
-from rung.local.catalogue import Row, installed, row, rows
+from rung.local.catalogue import Row, row, rows
 from rung.local.hardware import Hardware
+from rung.local.installed import serving
 
 MiB = 1024 * 1024
 
@@ -57,26 +59,37 @@ def default_model(hardware: Hardware, *, context: int) -> Row | None:
     return next((one for one in rows() if one.default and fits(one, hardware, context=context)), None)
 
 
-def chosen_model(said: str, models_dir: Path, hardware: Hardware, *, context: int) -> tuple[str, Path] | None:
-    """The (name, file) to serve. `said`: ``auto``, a catalogue name, or the path of a GGUF file.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The model to serve. `sha256`: what the file must have; empty for a file of the user's own."""
+
+    alias: str
+    path: Path
+    sha256: str = ""
+
+
+def chosen_model(said: str, models_dir: Path, hardware: Hardware, *, context: int) -> Chosen | None:
+    """The model to serve. `said`: ``auto``, a catalogue name, or the path of a GGUF file.
 
     ``auto`` is the most capable installed model that fits, None if there is none. Raises ModelFileError for
     a named model that is not here or does not fit.
     """
-    if said == "auto":
-        here = (one for one in installed(models_dir) if one.default and fits(one, hardware, context=context))
-        best = next(here, None)
-        return None if best is None else (best.alias, models_dir / best.file)
     if said.lower().endswith(".gguf"):
         path = Path(said).expanduser()
-        return path.stem.lower(), path
-    named = row(said)
-    if named not in installed(models_dir):
-        raise ModelFileError(f"the model {named.name} is not here; get it with: rung models pull {named.name}")
-    if not fits(named, hardware, context=context):
-        need = ram_needed(named.bytes, named, context=context)
-        raise ModelFileError(
-            f"{named.name} needs {need / MiB:.0f} MiB of memory and {MARGIN / MiB:.0f} to spare, "
-            f"{hardware.usable_ram / MiB:.0f} are free; free some, or choose a smaller model or context"
-        )
-    return named.alias, models_dir / named.file
+        return Chosen(path.stem.lower(), path)
+    wanted = [one for one in rows() if one.default] if said == "auto" else [row(said)]
+    for one in wanted:
+        version = serving(one, models_dir)
+        if said != "auto" and version is None:
+            raise ModelFileError(f"the model {one.name} is not here; get it with: rung models pull {one.name}")
+        if version is None:
+            continue
+        if fits(one, hardware, context=context):
+            return Chosen(one.alias, models_dir / version.file, version.sha256)
+        if said != "auto":
+            need = ram_needed(one.bytes, one, context=context)
+            raise ModelFileError(
+                f"{one.name} needs {need / MiB:.0f} MiB of memory and {MARGIN / MiB:.0f} to spare, "
+                f"{hardware.usable_ram / MiB:.0f} are free; free some, or choose a smaller model or context"
+            )
+    return None

@@ -69,15 +69,22 @@ class Hardware:
 def look(*, proc: Path = Path("/proc"), cgroup: Path = _CGROUP, sys: Path = Path("/sys")) -> Hardware:
     """Read this machine. Reads small files; call it off the event loop."""
     groups = _groups(proc, cgroup)
-    total, free = _memory(proc)
-    for group in groups:
-        limit, used = _cgroup_memory(group)
-        if limit is not None:
-            total = min(total, limit) if total is not None else limit
-            left = max(0, limit - used)
-            free = min(free, left) if free is not None else left
+    total, free = _limited(groups, proc)
     physical, name, instructions = _processor(proc)
     return Hardware(_cores(groups), total, free, physical, name, instructions, _gpus(sys))
+
+
+def ram_free(*, proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> int | None:
+    """Bytes of memory that are free now, within cgroup limits; None where that cannot be read. A few small files."""
+    return _limited(_groups(proc, cgroup), proc)[1]
+
+
+def stalled(*, proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> float:
+    """Share of the last 10 s in which everything waited for memory (PSI, ``full avg10``): the machine's, or this
+    process's cgroup's if that is worse. 0 where the kernel does not say."""
+    files = [proc / "pressure" / "memory", *(group / "memory.pressure" for group in _groups(proc, cgroup))]
+    told = [re.search(r"^full avg10=([0-9.]+)", _text(file), re.MULTILINE) for file in files]
+    return max([float(one[1]) / 100 for one in told if one], default=0.0)
 
 
 def disk_free(path: Path) -> int:
@@ -85,6 +92,18 @@ def disk_free(path: Path) -> int:
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
+
+
+def _limited(groups: list[Path], proc: Path) -> tuple[int | None, int | None]:
+    """-> (all memory, free memory), no more than the groups allow."""
+    total, free = _memory(proc)
+    for group in groups:
+        limit, used = _cgroup_memory(group)
+        if limit is not None:
+            total = min(total, limit) if total is not None else limit
+            left = max(0, limit - used)
+            free = min(free, left) if free is not None else left
+    return total, free
 
 
 def _cores(groups: list[Path]) -> int:

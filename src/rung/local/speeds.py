@@ -6,6 +6,9 @@ overhead out. Figures are exponential averages, the newest answer counts `RATE`.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import msgspec
 
 RATE = 0.2
@@ -31,6 +34,11 @@ class Speed(msgspec.Struct):
     """tokens of an answer, on average"""
     load: float = 0.0
     answers: int = 0
+
+    @property
+    def seen(self) -> bool:
+        """Has anything been measured?"""
+        return bool(self.answers or self.load)
 
     def learn(self, told: Timings) -> None:
         """Take one answer into account."""
@@ -72,6 +80,61 @@ def timings(data: bytes) -> Timings | None:
             except (msgspec.DecodeError, UnicodeDecodeError):
                 return None
     return None
+
+
+_FILE = "used.json"
+_MOST = 100
+"""models remembered"""
+
+
+class Speeds:
+    """The speeds of every model that was used here, kept beside the model files in `used.json`.
+
+    A key says what the speed depends on: the backend, the model, the exact weights, the threads.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _FILE
+        self._known: dict[str, Speed] = {}
+        self._saved = b""
+
+    def load(self) -> None:
+        """Read the file; one that is missing or damaged counts as empty. Blocks."""
+        self._known = speeds(self._path.parent)
+        self._saved = self._encoded()
+
+    def of(self, key: str) -> Speed:
+        """The speed kept under `key`: a new one if there is none. It is learnt into in place."""
+        found = self._known.pop(key, None) or Speed()
+        self._known[key] = found
+        while len(self._known) > _MOST:
+            del self._known[next(iter(self._known))]
+        return found
+
+    def save(self) -> None:
+        """Write what has changed, the file replaced whole. A disk that refuses costs only the memory. Blocks."""
+        data = self._encoded()
+        if data == self._saved:
+            return
+        part = self._path.with_suffix(".json.part")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(data)
+            os.replace(part, self._path)
+        except OSError:
+            return
+        self._saved = data
+
+    def _encoded(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode({key: one for key, one in self._known.items() if one.seen}))
+
+
+def speeds(folder: Path) -> dict[str, Speed]:
+    """What the models of `folder` have really done on this machine, by key. Blocks."""
+    try:
+        return msgspec.json.decode((folder / _FILE).read_bytes(), type=dict[str, Speed])
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return {}
 
 
 def _mean(old: float, new: float) -> float:

@@ -23,7 +23,10 @@ _SILENCE = 60.0
 _NOTICE = 1.0
 """seconds within which the kernel reports a child whose connections broke; it frees its memory first"""
 
-_OVERFLOW = re.compile(r"\((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
+_OVERFLOW = re.compile(
+    r"\((\d+) tokens\) exceeds the available context size \((\d+) tokens\)"  # llama.cpp
+    r"|exceeds the context length|maximum context length"  # Ollama; vLLM, LM Studio
+)
 
 
 class Adapter(Protocol):
@@ -81,11 +84,12 @@ class LocalRung:
                 ticket.release()
             except BaseException as error:
                 ticket.release()
-                if isinstance(error, RejectedFault) and (told := _OVERFLOW.search(error.message)):
-                    return Declined(f"context_overflow: {told[1]} tokens > {told[2]}")
-                if not (tries_left and insists and isinstance(error, Fault)):
+                if not isinstance(error, Fault):
                     raise
-                if not await backend.failed(origin, error, _NOTICE):
+                if isinstance(error, RejectedFault) and (told := _overflow(error.message)):
+                    return Declined(told)
+                backend.broke(origin, error)
+                if not (tries_left and insists and await backend.lost(origin, _NOTICE)):
                     raise
         return Declined(self._why_not())
 
@@ -99,7 +103,7 @@ class LocalRung:
     async def _up(self, call: Call, insists: bool) -> bool:
         """Can the backend be asked now? Sees to it that its model gets loaded; who insists waits for that."""
         backend = self._backend
-        if backend.health.up:
+        if await backend.up():
             return True
         if insists:
             return await backend.ready(min(self._load_wait, call.remaining()))
@@ -128,7 +132,7 @@ class LocalRung:
             self._learn(answer, prompt)
             ticket.release()
         else:
-            answer.events = _Run(answer.events, ticket, lambda: self._learn(answer, prompt))
+            answer.events = _Run(answer.events, ticket, self._backend, lambda: self._learn(answer, prompt))
         return answer
 
     def _learn(self, answer: Answer, prompt: int) -> None:
@@ -142,9 +146,13 @@ class _Run:
     """One answer of the backend as it comes. Holds a slot, which it gives back exactly once: at the end,
     at a fault, or when closed."""
 
-    def __init__(self, events: AsyncIterator[Event], ticket: Ticket, ended: Callable[[], None]) -> None:
+    def __init__(
+        self, events: AsyncIterator[Event], ticket: Ticket, backend: Backend, ended: Callable[[], None]
+    ) -> None:
         self._events = events
         self._ticket = ticket
+        self._backend = backend
+        self._origin = backend.origin
         self._ended = ended
 
     def __aiter__(self) -> Self:
@@ -153,8 +161,10 @@ class _Run:
     async def __anext__(self) -> Event:
         try:
             event = await anext(self._events)
-        except BaseException:
+        except BaseException as error:
             await self.aclose()
+            if isinstance(error, Fault):
+                self._backend.broke(self._origin, error)
             raise
         if event.last:
             self._ended()
@@ -168,6 +178,14 @@ class _Run:
                 await close()
         finally:
             self._ticket.release()
+
+
+def _overflow(message: str) -> str:
+    """The reason to decline, if `message` says that the prompt is too long; else empty."""
+    told = _OVERFLOW.search(message)
+    if told is None:
+        return ""
+    return f"context_overflow: {told[1]} tokens > {told[2]}" if told[1] else "context_overflow"
 
 
 def _unsuited(body: dict[str, Any]) -> str:
