@@ -24,8 +24,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from fuzz.fuzz_http import Failure, peak_kilobytes
@@ -33,9 +34,7 @@ from fuzz.fuzz_http import Failure, peak_kilobytes
 from rung import config
 from rung.completion import DONE, frames
 from rung.doors.app import App
-from rung.doors.exchange import App as Asgi
-from rung.doors.exchange import Receive, Scope, Send
-from rung.doors.reply import Reply, reply_to
+from rung.doors.exchange import Exchange, Receive, Scope, Send
 from rung.doors.server import running
 from rung.gateway import Gateway
 from rung.testing import Received, ScriptedUpstream, completion_reply, completion_stream, reply, stream_reply
@@ -148,37 +147,57 @@ class Provider:
 
 
 class Tee:
-    """A reply that is also remembered."""
+    """An exchange whose reply is also remembered."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self.status = 0
         self.streams = False
         self.body = b""
         self.complete = False
-        self._reply = reply
+        self._exchange = exchange
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._exchange, name)
 
     def begin(self, status: int, head: bytes) -> None:
         self.status, self.streams = status, b"content-type: text/event-stream" in head
-        self._reply.begin(status, head)
+        self._exchange.begin(status, head)
 
     async def write(self, body: bytes, more: bool = False) -> None:
-        await self._reply.write(body, more)
+        await self._exchange.write(body, more)
         self.body += body
         self.complete = not more
+
+    def whole(self, status: int, head: bytes, body: bytes) -> None:
+        self._exchange.whole(status, head, body)
+        self.status, self.body, self.complete = status, body, True
 
 
 class Observer:
     """The application, seen from outside: counts what it answers, and looks at what a schema cannot say."""
 
-    def __init__(self, app: Asgi) -> None:
+    def __init__(self, app: App) -> None:
         self.statuses: Counter[int] = Counter()
         self.routes: Counter[str] = Counter()
         self.wrong: list[str] = []
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        seen = Tee(reply_to(scope, send))
-        await self._app({**scope, "extensions": {"rung.reply": seen}}, receive, send)
+        await self._app(scope, receive, send)  # never: our own server asks `direct`
+
+    def direct(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
+        seen = Tee(exchange)
+        work = self._app.direct(cast(Exchange, seen))
+        if work is not None:
+            return self._watched(work, exchange.scope, seen)
+        self._note(exchange.scope, seen)
+        return None
+
+    async def _watched(self, work: Coroutine[Any, Any, None], scope: Scope, seen: Tee) -> None:
+        await work
+        self._note(scope, seen)
+
+    def _note(self, scope: Scope, seen: Tee) -> None:
         self.statuses[seen.status] += 1
         path = "/v1/models/{model}" if scope["path"].startswith("/v1/models/") else scope["path"]
         self.routes[f"{scope['method']} {path}"] += 1

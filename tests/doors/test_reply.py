@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rung.doors.app import read_body
-from rung.doors.reply import AsgiReply, head, reply_to, send_whole
+from rung.doors.reply import AsgiReply, head, send_whole
 from rung.errors import InvalidRequestError, RequestTooLargeError
 
 
@@ -18,7 +18,7 @@ class Messages(list[dict[str, Any]]):
 
 async def test_a_whole_answer_in_messages() -> None:
     sent = Messages()
-    await send_whole(reply_to({}, sent.send), 404, ["content-type: application/json", "x-a: b: c"], b"{}")
+    await send_whole(AsgiReply(sent.send), 404, ["content-type: application/json", "x-a: b: c"], b"{}")
     start, body = sent
     assert (start["type"], start["status"]) == ("http.response.start", 404)
     assert start["headers"] == [(b"content-type", b"application/json"), (b"x-a", b"b: c"), (b"content-length", b"2")]
@@ -35,11 +35,6 @@ async def test_a_stream_in_messages_has_no_length() -> None:
     assert [message["type"] for message in sent] == ["http.response.start", *2 * ["http.response.body"]]
     assert sent[0]["headers"] == [(b"content-type", b"text/event-stream")]
     assert [(message["body"], message["more_body"]) for message in sent[1:]] == [(b"one", True), (b"two", False)]
-
-
-def test_our_own_server_is_written_to_directly() -> None:
-    ours = AsgiReply(Messages().send)
-    assert reply_to({"extensions": {"rung.reply": ours}}, Messages().send) is ours
 
 
 @pytest.mark.parametrize("bad", ["x-rung-task: a\r\nset-cookie: b", "x: a\nb", "x: a\rb", "x: a\0b"])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Coroutine
 from typing import Any
 
 import orjson
 
+from rung.call import Call
 from rung.doors import openai
 from rung.doors.exchange import Exchange, Receive, Scope, Send
-from rung.doors.reply import JSON, Reply, error_lines, reply_to, send_whole
-from rung.doors.request import Guard, Headers, chat_call, check_json, check_once
+from rung.doors.reply import JSON, AsgiReply, Reply, error_lines, head, send_whole
+from rung.doors.request import Admitted, Guard, Headers, admit, chat_call, check_json, check_once
 from rung.errors import InvalidRequestError, RequestTooLargeError, RungError
 from rung.gateway import Gateway
 
@@ -18,6 +20,7 @@ log = logging.getLogger("rung")
 
 _READS = ("GET", "HEAD")
 
+CHAT = "/v1/chat/completions"
 JSON_ROUTES = ("/v1/models", "/healthz", "/readyz", "/admin/cache", "/admin/cache/explain")
 
 
@@ -41,51 +44,80 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # no lifespan, no websockets: whoever serves starts and stops the gateway
-        reply = reply_to(scope, send)
+        await self._answer(scope, receive, AsgiReply(send))
+
+    def direct(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
+        """The same for our own server (see `exchange.Direct`)."""
+        scope = exchange.scope
+        if scope["path"] != CHAT:
+            return self._answer(scope, exchange.receive, exchange)
+        settings = self.gateway.settings
+        try:
+            call = self._call(self._admitted(exchange), exchange.take_body())
+            return openai.begin(self.gateway, call, exchange, settings.server.heartbeat, scope["state"])
+        except Exception as error:
+            status, lines, body = _refusal(error, scope)
+            exchange.whole(status, head(lines), body)
+            return None
+
+    async def _answer(self, scope: Scope, receive: Receive, reply: Reply) -> None:
         try:
             await self._route(scope, receive, reply)
-        except RungError as error:
-            lines = error_lines(error, None)
-            if error.allow:
-                lines.append(f"allow: {error.allow}")
-            await send_whole(reply, error.status, lines, orjson.dumps(error.body()))
-        except Exception:
-            log.exception("a bug in rung, please report it: %s %s", scope["method"], scope["path"])
-            bug = RungError("an internal error; the log has it")
-            await send_whole(reply, 500, error_lines(bug, None), orjson.dumps(bug.body()))
+        except Exception as error:
+            await send_whole(reply, *_refusal(error, scope))
 
     async def _route(self, scope: Scope, receive: Receive, reply: Reply) -> None:
         path, method = scope["path"], scope["method"]
+        settings = self.gateway.settings
+        if path == CHAT:
+            admitted = self._admit(scope)
+            call = self._call(admitted, await read_body(receive, settings.server.body_limit))
+            await openai.chat(self.gateway, call, reply, settings.server.heartbeat, scope.get("state", {}))
+            return
+        guard, headers = self._checked(scope)
+        if path == "/healthz":
+            if method not in _READS:
+                raise _wrong_method(*_READS)
+            await send_whole(reply, 200, [JSON], b'{"status":"ok"}')
+            return
+        guard.tenant(headers)
+        status, body = self._other(method, path, headers)
+        await send_whole(reply, status, [JSON], orjson.dumps(body))
+
+    def _checked(self, scope: Scope) -> tuple[Guard, Headers]:
+        """-> (who guards this gateway now, the headers), after what is asked of every request."""
         headers: Headers = dict(scope["headers"])
         if len(headers) != len(scope["headers"]):
             check_once(scope["headers"])
         if self._guarded is not self.gateway.settings:  # reloaded
             self._guarded = self.gateway.settings
             self._guard = self._make_guard()
-        guard = self._guard
-        guard.check_page(headers)
-        if path == "/healthz":
-            if method not in _READS:
-                raise _wrong_method(*_READS)
-            await send_whole(reply, 200, [JSON], b'{"status":"ok"}')
-            return
-        tenant, private = guard.tenant(headers)
-        if path == "/v1/chat/completions":
-            if method != "POST":
-                raise _wrong_method("POST")
-            check_json(headers)
-            settings = self.gateway.settings
-            limit = settings.server.body_limit
-            raw = reply.take_body() if isinstance(reply, Exchange) else await read_body(receive, limit)
-            if len(raw) > limit:  # which may have been lowered since the server began
-                raise _too_large(limit)
-            call = chat_call(headers, raw, tenant, private=private, door="openai")
-            await openai.chat(
-                self.gateway, call, reply, heartbeat=settings.server.heartbeat, state=scope.get("state", {})
-            )
-            return
-        status, body = self._other(method, path, headers)
-        await send_whole(reply, status, [JSON], orjson.dumps(body))
+        self._guard.check_page(headers)
+        return self._guard, headers
+
+    def _admit(self, scope: Scope) -> Admitted:
+        guard, headers = self._checked(scope)
+        admitted = admit(headers, guard)
+        if scope["method"] != "POST":
+            raise _wrong_method("POST")
+        check_json(headers)
+        return admitted
+
+    def _admitted(self, exchange: Exchange) -> Admitted:
+        """`_admit`, found out once as long as the head is the same."""
+        known = exchange.head
+        if known is None:
+            return self._admit(exchange.scope)
+        admitted: Admitted | None = known.found
+        if admitted is None or admitted.guard is not self._guard or self._guarded is not self.gateway.settings:
+            admitted = known.found = self._admit(exchange.scope)
+        return admitted
+
+    def _call(self, admitted: Admitted, raw: bytes) -> Call:
+        limit = self.gateway.settings.server.body_limit
+        if len(raw) > limit:  # which may have been lowered since the server began
+            raise _too_large(limit)
+        return chat_call(admitted, raw, door="openai")
 
     def _other(self, method: str, path: str, headers: Headers) -> tuple[int, dict[str, Any]]:
         gateway = self.gateway
@@ -109,6 +141,18 @@ class App:
         raise RungError(
             f"there is nothing at {path}; chat is at POST /v1/chat/completions", code="not_found", status=404
         )
+
+
+def _refusal(error: Exception, scope: Scope) -> tuple[int, list[str], bytes]:
+    """-> (status, headers, body) for what was raised."""
+    if isinstance(error, RungError):
+        lines = error_lines(error, None)
+        if error.allow:
+            lines.append(f"allow: {error.allow}")
+        return error.status, lines, orjson.dumps(error.body())
+    log.error("a bug in rung, please report it: %s %s", scope["method"], scope["path"], exc_info=error)
+    bug = RungError("an internal error; the log has it")
+    return 500, error_lines(bug, None), orjson.dumps(bug.body())
 
 
 def _wrong_method(*right: str) -> InvalidRequestError:

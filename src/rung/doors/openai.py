@@ -37,7 +37,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 
 def begin(
-    gateway: Gateway, call: Call, reply: Exchange, *, heartbeat: float, state: Mapping[str, Any]
+    gateway: Gateway, call: Call, reply: Exchange, heartbeat: float, state: Mapping[str, Any]
 ) -> Coroutine[Any, Any, None] | None:
     """`chat` for our own server: what is left to do, or None where the answer took no waiting."""
     if call.stream:
@@ -58,7 +58,7 @@ def begin(
     return None
 
 
-async def chat(gateway: Gateway, call: Call, reply: Reply, *, heartbeat: float, state: Mapping[str, Any]) -> None:
+async def chat(gateway: Gateway, call: Call, reply: Reply, heartbeat: float, state: Mapping[str, Any]) -> None:
     """Answer one chat call. `heartbeat`: seconds of silence on a stream before a keep-alive comment.
 
     `state` is the server's; its ``draining`` says that a cancelled call still has somebody to talk to.

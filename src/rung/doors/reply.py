@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from rung.doors.exchange import Message, Scope, Send
+from rung.doors.exchange import Message, Send
 from rung.errors import RungError
 from rung.ladder.climb import Attempt, Climb
 
@@ -49,12 +49,6 @@ class AsgiReply:
                 start["headers"].append((b"content-length", b"%d" % len(body)))
             await self._send(start)
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-def reply_to(scope: Scope, send: Send) -> Reply:
-    """How to answer this request."""
-    ours: Reply | None = scope.get("extensions", {}).get("rung.reply")
-    return AsgiReply(send) if ours is None else ours
 
 
 def head(lines: list[str]) -> bytes:

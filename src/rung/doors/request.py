@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from rung.call import CONTROL, DEFAULT_DEADLINE, MODES, Call, new_request_id, parse_chat
 from rung.errors import AuthenticationError, ForbiddenError, InvalidRequestError
@@ -118,7 +118,29 @@ def _token(headers: Headers) -> bytes:
     return token.strip() if scheme.lower() == b"bearer" else b""
 
 
-def chat_call(headers: Headers, raw: bytes, tenant: str, *, private: bool, door: str) -> Call:
+class Admitted(NamedTuple):
+    """A chat request that may be looked at, as far as its head tells: true of every request with the same head."""
+
+    guard: Guard
+    """who let it in"""
+    tenant: str
+    private: bool
+    told: dict[str, str]
+    """what ``x-rung-`` headers say, by their names without it"""
+
+
+def admit(headers: Headers, guard: Guard) -> Admitted:
+    """After `Guard.check_page` and `check_once`. Raises AuthenticationError."""
+    tenant, private = guard.tenant(headers)
+    told = {
+        name[7:].decode("latin-1"): value.decode("latin-1")
+        for name, value in headers.items()
+        if name.startswith(b"x-rung-")
+    }
+    return Admitted(guard, tenant, private, told)
+
+
+def chat_call(admitted: Admitted, raw: bytes, *, door: str) -> Call:
     """Parse a chat body and what the headers, ``rung`` or ``metadata`` say about it.
 
     Headers win over the ``rung`` member, which wins over ``metadata``. Raises InvalidRequestError.
@@ -129,8 +151,8 @@ def chat_call(headers: Headers, raw: bytes, tenant: str, *, private: bool, door:
         raw=raw,
         model=body.get("model", "auto"),
         request_id=new_request_id(),
-        tenant=tenant,
-        private=private,
+        tenant=admitted.tenant,
+        private=admitted.private,
         stream=body.get("stream") or False,
         door=door,
     )
@@ -139,13 +161,8 @@ def chat_call(headers: Headers, raw: bytes, tenant: str, *, private: bool, door:
         call.include_usage = options.get("include_usage") or False
     if "rung" in body or "metadata" in body:
         _apply_all(call, _from_body(body))
-    if b"\n".join(headers).find(b"x-rung-") >= 0:  # cheaper than looking at each
-        told = {
-            name[7:].decode("latin-1"): value.decode("latin-1")
-            for name, value in headers.items()
-            if name.startswith(b"x-rung-")
-        }
-        _apply_all(call, told)
+    if admitted.told:
+        _apply_all(call, admitted.told)
     return call
 
 
@@ -162,7 +179,7 @@ def _from_body(body: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _apply_all(call: Call, told: dict[str, Any]) -> None:
+def _apply_all(call: Call, told: Mapping[str, Any]) -> None:
     for name, value in told.items():
         apply = _OPTIONS.get(name)
         if apply is None:
