@@ -1,32 +1,63 @@
-"""The guess where no rule holds."""
+"""The learned guess where no rule holds: one multinomial logistic regression over named features.
+
+The weights are whole numbers in ``weights.txt``, made by scripts/train_tasks.py (sources and licences: docs/tasks.md).
+A guess costs one dictionary look-up per feature; nothing but the standard library is needed.
+"""
 
 from __future__ import annotations
 
+from functools import cache
+from math import exp, sqrt
+from pathlib import Path
+from typing import NamedTuple
+
+from rung.ladder.task.features import features
 from rung.ladder.task.reading import Reading
 
-_LEANS = {
-    "format": "validation_formatting",
-    "extract": "extraction",
-    "classify": "classification",
-    "analyse": "analysis",
-    "appnoun": "prototyping",
-    "codenoun": "code_generation",
-    "codelang": "code_generation",
-    "math": "math",
-    "know": "knowledge_qa",
-    "call": "function_calling",
-    "writedoc": "chat_writing",
-    "rewrite": "chat_writing",
-    "chat": "chat_writing",
-    "translate": "translation",
-}
+DOUBT = 0.30
+"""below this confidence a guess is `other`"""
+
+
+class Weights(NamedTuple):
+    classes: tuple[str, ...]
+    bias: tuple[float, ...]
+    scale: float
+    of: dict[str, tuple[tuple[int, int], ...]]
+    """feature -> (class, weight) where the weight counts"""
 
 
 def guess(reading: Reading) -> tuple[str, float, str]:
-    """Task, confidence and why, from the first idea that stands in the instruction."""
-    ideas = sorted((idea for idea in reading.ideas if idea in _LEANS), key=lambda idea: reading.ideas[idea])
-    if "latex" in reading.marks:
-        return "math", 0.6, "latex"
-    for idea in ideas:
-        return _LEANS[idea], 0.4, f"first idea: {idea}"
-    return "other", 0.3, "no word of the instruction is known"
+    """The likeliest task, its probability, and the features that spoke most for it."""
+    weights = load()
+    known = [(name, held) for name in features(reading) if (held := weights.of.get(name)) is not None]
+    scores = [0] * len(weights.classes)
+    for _, held in known:
+        for at, weight in held:
+            scores[at] += weight
+    unit = weights.scale / sqrt(len(known)) if known else 0.0
+    logits = [bias + unit * score for bias, score in zip(weights.bias, scores, strict=True)]
+    top = max(logits)
+    parts = [exp(logit - top) for logit in logits]
+    best = logits.index(top)
+    confidence = parts[best] / sum(parts)
+    if confidence < DOUBT:
+        return "other", round(1 - confidence, 3), f"nothing is likely; {weights.classes[best]} at {confidence:.2f} most"
+    return weights.classes[best], round(confidence, 3), _why(known, best)
+
+
+def _why(known: list[tuple[str, tuple[tuple[int, int], ...]]], best: int) -> str:
+    """The three heaviest features. They are words of the vocabulary, never free text of the prompt."""
+    spoke = [(weight, name) for name, held in known for at, weight in held if at == best and weight > 0]
+    return "learned: " + (", ".join(name[1:] for _, name in sorted(spoke, reverse=True)[:3]) or "nothing in particular")
+
+
+@cache
+def load() -> Weights:
+    """The weights, read once (some 20 ms)."""
+    lines = (Path(__file__).parent / "weights.txt").read_text("utf-8").splitlines()
+    classes, biases = zip(*(one.split(":") for one in lines[1].split(" ")), strict=True)
+    of = {}
+    for line in lines[3:]:
+        name, held = line.split("\t")
+        of[name] = tuple((int(one[0], 16), int(one[1:])) for one in held.split(" "))
+    return Weights(classes, tuple(map(float, biases)), float(lines[2]), of)
