@@ -67,6 +67,7 @@ class Outcome:
     provider: str = ""
     climb: str = ""
     text: str = ""
+    continued: bool = False
 
 
 class Watched(Gateway):
@@ -76,9 +77,9 @@ class Watched(Gateway):
         super().__init__(settings)
         self.climbs: list[Climb] = []
 
-    async def end(self, record: Climb, error: BaseException | None) -> None:
+    def close(self, record: Climb, error: BaseException | None) -> None:
         first = not record.ended
-        await super().end(record, error)
+        super().close(record, error)
         if first:
             self.climbs.append(record)
 
@@ -111,13 +112,26 @@ class Room:
         await self.gateway.reload(settings)
 
     async def ask(
-        self, question: str, *, model: str, stream: bool, leave_after: int | None = None, by: str = ""
+        self,
+        question: str,
+        *,
+        model: str,
+        stream: bool,
+        leave_after: int | None = None,
+        by: str = "",
+        go_on: bool = False,
     ) -> Outcome:
-        """One call, checked; the client leaves after so many milliseconds. `by`: who said it, if the cache answers.
+        """One call, checked; the client leaves after so many milliseconds. `by`: who said it, if the cache answers;
+        `go_on`: a stream that is cut may be continued.
 
         Raises Broken.
         """
-        body = {"model": model, "messages": [{"role": "user", "content": question}], "stream": stream}
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": [{"role": "user", "content": question}],
+            "stream": stream,
+            "rung": {"continue": go_on},
+        }
         if JSON_QUESTION in question:
             body["response_format"] = {"type": "json_object"}
         try:
@@ -206,7 +220,8 @@ def _judge(status: int, headers: dict[str, str], body: bytes, question: str, str
         raise Broken(f"chunks of several answers: { {chunk.get('id') for chunk in chunks} }")
     choices = [choice for chunk in chunks for choice in chunk["choices"]]
     text = "".join(choice["delta"].get("content") or "" for choice in choices)
-    outcome = Outcome("whole" if done else "cut", status, code, provider, climb, text)
+    continued = done and "continued_at" in chunks[-1].get("rung", {})
+    outcome = Outcome("whole" if done else "cut", status, code, provider, climb, text, continued)
     finish = next((choice["finish_reason"] for choice in reversed(choices) if choice.get("finish_reason")), None)
     if done and finish is None:
         raise Broken("a stream with its terminator, but without a finish reason")

@@ -1,8 +1,12 @@
 """The whole gateway in front of the simulators, driven by the official openai SDK."""
 
+import asyncio
+import time
 from decimal import Decimal
 
 import pytest
+
+from rung.sim.scenario import Scenario
 
 USER = [{"role": "user", "content": "What is a ladder?"}]
 
@@ -24,9 +28,70 @@ async def test_the_gateways_cost_is_the_books_cost(through, model):
     assert books["untold_pico_usd"] == 0
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("model", "told", "times"),
+    [
+        ("openai:gpt-6-luna", {"service_tier": "flex"}, Decimal("0.5")),
+        ("openai:gpt-6-luna", {"service_tier": "priority"}, 2),
+        ("openai:gpt-6-luna", {"service_tier": "auto"}, 1),
+        ("groq:openai/gpt-oss-20b", {"service_tier": "flex"}, 1),
+        ("groq:openai/gpt-oss-20b", {"service_tier": "performance"}, None),
+        ("gemini:gemini-3.8-flash", {"service_tier": "priority"}, Decimal("1.8")),
+        ("anthropic:claude-opus-5-5", {"speed": "fast"}, 2),
+    ],
+)
+async def test_a_service_tier_costs_what_the_books_say(through, model, told, times, stream):
+    async with through({}, model.partition(":")[0]) as (client, sim):
+        for extra in ({}, told):
+            ask = {"model": model, "messages": USER, "extra_body": extra}
+            if stream:
+                last = [chunk async for chunk in await client.chat.completions.create(**ask, stream=True)][-1]
+                cost = last.model_extra["rung"]["cost_usd"]
+            else:
+                raw = await client.chat.completions.with_raw_response.create(**ask)
+                cost = raw.headers["x-rung-cost-usd"]
+            billed = sim.requests[-1].cost_pico_usd
+            assert cost == "unknown" if billed is None else Decimal(cost).scaleb(12) == billed
+        plain, tiered = (entry.cost_pico_usd for entry in sim.requests)
+    assert tiered == (None if times is None else plain * times)
+
+
 async def test_an_outage_is_told_as_one(through, openai):
     scenario = {"groq": {"outages": [{"fault": {"kind": "status", "status": 503}}]}}
     async with through(scenario, "groq") as (client, sim):
         with pytest.raises(openai.APIStatusError):
             await client.chat.completions.create(model="groq:openai/gpt-oss-20b", messages=USER)
     assert {entry.status for entry in sim.requests} == {503}
+
+
+FALLS_BACK = """
+[ladder]
+reference = "groq:openai/gpt-oss-20b"
+fallback = ["deepseek:deepseek-flash"]
+[breaker]
+failures = 2
+open = 0.01
+[deadlines]
+first_byte = 0.2
+"""
+
+
+@pytest.mark.parametrize("fault", ["status", "refused", "stall"])
+async def test_an_outage_is_answered_by_somebody_else_until_it_is_over(through, fault):
+    down = {"kind": fault, **({"status": 503} if fault == "status" else {})}
+    async with through({"groq": {"outages": [{"fault": down}]}}, "groq", "deepseek", toml=FALLS_BACK) as (client, sim):
+
+        async def ask(number):
+            messages = [{"role": "user", "content": f"{number}?"}]
+            raw = await client.chat.completions.with_raw_response.create(model="auto", messages=messages)
+            return raw.headers["x-rung-model"], raw.headers["x-rung-climb"]
+
+        answers = [await ask(number) for number in range(4)]
+        assert {model for model, _ in answers} == {"deepseek:deepseek-flash"}
+        assert "cloud=failed" in answers[0][1]
+        assert all(climb.endswith("cloud=answered") for _, climb in answers)
+        sim.use(Scenario.of({}))
+        async with asyncio.timeout(10):
+            while (await ask(time.monotonic()))[0] != "groq:openai/gpt-oss-20b":  # the breaker's probe
+                pass

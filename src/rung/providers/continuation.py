@@ -35,7 +35,7 @@ def rest_of(call: Call, so_far: str) -> Call:
 
 
 def continues_prefix(body: dict[str, Any]) -> bool:
-    """Does a chat body end with the beginning of the answer? Then the rest of it may be nothing at all."""
+    """Does a chat body end with the beginning of the answer?"""
     last = body["messages"][-1]
     return last.get("role") == "assistant" and last.get("prefix") is True and isinstance(last.get("content"), str)
 

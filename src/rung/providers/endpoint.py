@@ -40,6 +40,8 @@ class Endpoint:
     """it fills the time before a whole answer with blank lines"""
     prefix_path: str = ""
     """instead of ``/v1``: where the beginning of an answer can be given (`continuation`); empty: nowhere"""
+    tier_untold: bool = False
+    """its streams do not name the service tier that answers: the one that was asked for is charged"""
     on_headers: OnHeaders | None = None
 
 
@@ -78,5 +80,6 @@ def make_endpoint(
         usage_in_stream=usage_in_stream,
         waits_in_blank_lines=row.waits_in_blank_lines,
         prefix_path=row.prefix_path,
+        tier_untold=row.tier_untold,
         on_headers=on_headers,
     )

@@ -30,6 +30,7 @@ from rung.providers.chat_wire import (
     read_usage,
     read_whole,
     require_noise,
+    tier_of,
     wants_json,
 )
 from rung.providers.chat_writer import ChatWriter
@@ -255,6 +256,9 @@ class OpenAICompatible:
                     break
             held = relay.end(splitter.pending)
             if evidence.usage is not None:
+                asked = call.body.get("service_tier") if self.endpoint.tier_untold else None
+                if isinstance(asked, str) and not evidence.usage.service_tier:
+                    evidence.usage.service_tier = tier_of(asked)
                 evidence.cost = self.endpoint.price(model, evidence.usage)
             evidence.complete = True
             yield Event(held, relay.held_content, True)
@@ -281,12 +285,12 @@ def _no_answer(call: Call, evidence: Evidence, name: str, *, blank: bool) -> Non
         raise BadAnswerFault(
             f"{name} refused to answer this (its content filter)", provider=name, code="content_filter"
         )
-    if evidence.finish_reason != "stop" or (not blank and "stop" in call.body) or continues_prefix(call.body):
+    if evidence.finish_reason != "stop" or (not blank and "stop" in call.body):
         return
     if not blank:
         raise BadAnswerFault(f"{name} answered with no content at all", provider=name, code="empty_answer")
-    if wants_json(call.body):
-        raise BadAnswerFault(f"{name} answered with blanks instead of JSON", provider=name, code="empty_answer")
+    if wants_json(call.body) or continues_prefix(call.body):
+        raise BadAnswerFault(f"{name} answered with nothing but blanks", provider=name, code="empty_answer")
 
 
 _FRAMING = len(b"data: \r\n\r\n")

@@ -77,6 +77,7 @@ class Row:
     usage_in_stream: bool = True
     waits_in_blank_lines: bool = False
     prefix_path: str = ""
+    tier_untold: bool = False
     leaves_host: tuple[str, ...] = ()
     strength: int = 0
     speed: int = 0

@@ -60,6 +60,8 @@ class Ask:
     thinking: str = "off"
     scope: str = ""
     """what separates this request's prompt cache from another's, the model apart"""
+    tier: str = ""
+    """the service tier that answers, as the provider names it; what is charged depends on it"""
     prefix: str = ""
     """the beginning of the answer, given by the client: only the rest is said"""
     explicit: int = 0
@@ -131,9 +133,11 @@ class Answers:
         rng = dice(self._seed, ask.model, ask.question)
         row = next((one.said for one in self._recorded if one.fits(ask.question, provider, ask.model)), None)
         said = self._made(ask, rng, accuracy) if row is None else self._from_record(row, rng)
-        said.text = said.text.removeprefix(ask.prefix)
         if not said.reasoning and THINKING.get(ask.thinking, THINKING["medium"]):
             said.reasoning = self._text(rng, THINKING.get(ask.thinking, THINKING["medium"]) * BYTES_PER_TOKEN)
+        if ask.prefix:
+            said.text = said.text.removeprefix(ask.prefix)
+            said.reasoning = ""  # that was thought before it began to speak
         return _limited(said, ask)
 
     def _from_record(self, row: Mapping[str, Any], rng: Random) -> Said:

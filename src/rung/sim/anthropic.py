@@ -164,6 +164,7 @@ class Anthropic(Provider):
             schema=form.get("schema"),
             thinking=self._thinking(body, model),
             scope=str(body.get("speed") or ""),
+            tier=str(body.get("speed") or "standard"),
         )
 
     def _thinking(self, body: Mapping[str, Any], model: str) -> str:
@@ -229,6 +230,7 @@ class Anthropic(Provider):
             "output_tokens": counts.completion if output is None else output,
             "output_tokens_details": {"thinking_tokens": counts.reasoning if output is None else 0},
             "service_tier": "standard",
+            "speed": turn.ask.tier,
         }
 
     def _events(self, turn: Turn) -> Iterator[Piece]:

@@ -48,6 +48,7 @@ class Entry:
     path: str
     at: datetime
     model: str = ""
+    service_tier: str = ""
     status: int = 0
     stream: bool = False
     fault: str | None = None
@@ -57,7 +58,7 @@ class Entry:
     told: bool = False
     """did the client get the usage?"""
     cost_pico_usd: int | None = 0
-    """None: the model's price is unknown"""
+    """None: the price of the model or of its service tier is unknown"""
     user_agent: str = ""
 
     def wire(self) -> dict[str, Any]:
@@ -116,14 +117,17 @@ class Books:
         total.completion_tokens += entry.counts.completion
 
     def price(self, entry: Entry) -> int | None:
-        """Pico-dollars of an entry; a write that lives longer has a rate of its own."""
+        """Pico-dollars of an entry, None if unknown; a write that lives longer has a rate of its own."""
         counts = entry.counts
         if not counts.prompt and not counts.completion:
             return 0
         price = self.prices.price(f"{entry.provider}:{entry.model}")
         if price is None:
             return None
-        rates = price.rates(entry.at, counts.prompt)
+        try:
+            rates = price.rates(entry.at, counts.prompt, entry.service_tier)
+        except LookupError:
+            return None
         return (
             counts.input * rates.input
             + counts.cache_read * rates.cache_read

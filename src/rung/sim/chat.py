@@ -144,6 +144,7 @@ class Chat(Provider):
             schema=schema,
             thinking=self.thinking(body, model),
             scope=self.scope(body),
+            tier=self.tier(body),
             usage_told=not stream or self.always_usage or _include_usage(body),
         )
 
@@ -166,6 +167,10 @@ class Chat(Provider):
 
     def scope(self, body: Mapping[str, Any]) -> str:
         """What separates prompt caches, besides the model."""
+        return ""
+
+    def tier(self, body: Mapping[str, Any]) -> str:
+        """The service tier that answers, empty where there is but one."""
         return ""
 
     # --- writing
@@ -251,6 +256,10 @@ class Chat(Provider):
     def finish_extra(self, turn: Turn) -> dict[str, Any]:
         return {}
 
+    def tail_extra(self, turn: Turn) -> dict[str, Any]:
+        """More members of the chunk that only tells the usage."""
+        return {}
+
     def deltas(self, said: Said, reasoning_tokens: int, shown: str) -> Iterator[tuple[dict[str, Any], int]]:
         """(delta, tokens it took), thinking first. Hidden thinking takes its time before the first word."""
         if self.reasoning_field and shown:
@@ -277,7 +286,7 @@ class Chat(Provider):
     def tail(self, turn: Turn, finish: bytes) -> Iterator[Piece]:
         yield Piece(finish, role="finish")
         if turn.ask.usage_told:
-            last = {**self.base(turn, "chat.completion.chunk"), "choices": [], "usage": self.usage(turn)}
+            last = {**self.base(turn, "chat.completion.chunk"), "choices": [], "usage": self.usage(turn), **self.tail_extra(turn)}
             yield Piece(sse(last), role="usage", tells_usage=True)
         yield Piece(DONE, role="end")
 

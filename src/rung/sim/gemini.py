@@ -193,10 +193,8 @@ class Gemini(Provider):
             schema=schema,
             thinking=self._thinking(config.get("thinkingConfig") or {}, model),
             explicit=self._explicit(body, model),
-            extra={
-                "thoughts": bool((config.get("thinkingConfig") or {}).get("includeThoughts")),
-                "tier": str(body.get("serviceTier") or "standard").lower(),
-            },
+            tier=str(body.get("serviceTier") or "standard").lower(),
+            extra={"thoughts": bool((config.get("thinkingConfig") or {}).get("includeThoughts"))},
         )
 
     def _thinking(self, config: Mapping[str, Any], model: str) -> str:
@@ -237,7 +235,7 @@ class Gemini(Provider):
     def _headers(self, turn: Turn) -> dict[str, str]:
         return {
             "server-timing": f"gfet4t7; dur={round(turn.first_token * 1000)}",
-            "x-gemini-service-tier": turn.ask.extra["tier"],
+            "x-gemini-service-tier": turn.ask.tier,
         }
 
     def _parts(self, turn: Turn) -> list[dict[str, Any]]:
@@ -267,7 +265,7 @@ class Gemini(Provider):
             "promptTokenCount": counts.prompt,
             "totalTokenCount": counts.prompt + counts.completion,
             "promptTokensDetails": [{"modality": "TEXT", "tokenCount": counts.prompt}],
-            "serviceTier": turn.ask.extra["tier"],
+            "serviceTier": turn.ask.tier,
         }
         if text:
             usage["candidatesTokenCount"] = text

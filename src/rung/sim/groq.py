@@ -74,10 +74,13 @@ class Groq(Chat):
         ask = super().read(body, model)
         ask.extra = {
             "format": body.get("reasoning_format") or ("parsed" if body.get("include_reasoning", True) else "hidden"),
-            "tier": body.get("service_tier") or "on_demand",
             "seed": body.get("seed"),
         }
         return ask
+
+    def tier(self, body: Mapping[str, Any]) -> str:
+        asked = str(body.get("service_tier") or "auto")
+        return "on_demand" if asked == "auto" else asked
 
     def scope(self, body: Mapping[str, Any]) -> str:
         return str(body.get("tool_choice", ""))
@@ -105,7 +108,7 @@ class Groq(Chat):
 
     def completion(self, turn: Turn) -> dict[str, Any]:
         told = {"id": f"req_{turn.id}", "seed": turn.ask.extra["seed"]}
-        return {**super().completion(turn), "service_tier": turn.ask.extra["tier"], "x_groq": told}
+        return {**super().completion(turn), "service_tier": turn.ask.tier, "x_groq": told}
 
     def first_extra(self, turn: Turn) -> dict[str, Any]:
         return {"x_groq": {"id": f"req_{turn.id}", "seed": turn.ask.extra["seed"]}}

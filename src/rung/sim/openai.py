@@ -42,6 +42,10 @@ class OpenAI(Chat):
         parts = [str(body.get(name, "")) for name in ("prompt_cache_key", "reasoning_effort", "verbosity")]
         return "/".join(parts)
 
+    def tier(self, body: Mapping[str, Any]) -> str:
+        asked = str(body.get("service_tier") or "auto")
+        return "default" if asked == "auto" else asked
+
     def headers(self, turn: Turn) -> dict[str, str]:
         return {
             **super().headers(turn),
@@ -77,7 +81,13 @@ class OpenAI(Chat):
     def chunk_extra(self, turn: Turn, delta: dict[str, Any]) -> dict[str, Any]:
         """Padding that hides the length of the text, on by default."""
         size = 16 - len(str(delta.get("content") or "")) % 16
-        return {"service_tier": "default", "obfuscation": "x" * size}
+        return {"service_tier": turn.ask.tier, "obfuscation": "x" * size}
+
+    def tail_extra(self, turn: Turn) -> dict[str, Any]:
+        return {"service_tier": turn.ask.tier}
+
+    def completion(self, turn: Turn) -> dict[str, Any]:
+        return {**super().completion(turn), "service_tier": turn.ask.tier}
 
     def refuse(self, refusal: Refusal) -> Any:
         if refusal.code is None:

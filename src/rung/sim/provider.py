@@ -239,7 +239,7 @@ class Provider:
             if said.tool_calls:
                 said.tool_calls[0].raw = said.tool_calls[0].text[:-1]
             else:
-                said.text = said.text.rstrip()[:-1] or "{"
+                said.text = said.text.rstrip()[:-1] or ("" if ask.prefix else "{")
         if isinstance(fault, faults.Finish):
             said.text, said.tool_calls, said.finish = said.text[: len(said.text) // 2], [], fault.reason
         return said

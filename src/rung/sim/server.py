@@ -205,7 +205,8 @@ def _write(entry: Entry, reply: Reply) -> None:
     if reply.fault is not None:
         entry.fault = str(reply.fault.__struct_config__.tag)
     if reply.turn is not None:
-        entry.model, entry.counts = reply.turn.ask.model, reply.turn.counts
+        asked = reply.turn.ask
+        entry.model, entry.service_tier, entry.counts = asked.model, asked.tier, reply.turn.counts
 
 
 async def _while_there(delivery: Delivery, wire: Connection) -> None:
