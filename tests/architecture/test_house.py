@@ -17,6 +17,8 @@ READS_ENVIRONMENT = ("config", "cli/")
 LAZY_IMPORTS = {
     "aiohttp": "the [proxy] extra",
     "yarl": "the [proxy] extra, with aiohttp",
+    "onnxruntime": "the [minilm] extra: 68 MB of native code",
+    "tokenizers": "the [semantic] extra",
     "xllamacpp": "the [local] extra: 100 MB of native code that only the child process loads",
     "sqlglot": "the [tools] extra",
     "json_repair": "the [tools] extra",

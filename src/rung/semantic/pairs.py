@@ -1,0 +1,121 @@
+"""Two prompts side by side: what differs in words, and a small head that says how likely they share an answer.
+
+The head is a logistic regression over a dozen features, trained by ``scripts/train_pairs.py`` on generated pairs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rung.semantic.lexicon import ALIKE, FILLERS, FUNCTION_WORDS
+from rung.semantic.veto import Signature, signature, veto
+from rung.semantic.words import misspelt, stem
+
+_WORD = re.compile(r"[^\W_][\w'’.+#-]*[^\W_]|[^\W_]|[$£€%]")
+_ASKED = {
+    word: kind
+    for kind, words in {
+        "who": "who whom whose qui", "when": "when quand", "where": "where où", "why": "why pourquoi"}.items()
+    for word in words.split()
+}  # fmt: skip
+_MOST = 400
+
+FEATURES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A prompt's words for comparison. `content`: stem -> the word; `names`: stems written as names."""
+
+    signature: Signature
+    plain: str
+    content: dict[str, str]
+    names: frozenset[str]
+    asked: frozenset[str]
+    function: frozenset[str]
+
+
+@lru_cache(maxsize=4096)
+def words(prompt: str) -> Words:
+    """What `differences` needs of a prompt; the last few thousand are remembered. Looks at the first 400 words."""
+    found = _WORD.findall(prompt)[:_MOST]
+    lower = [word.lower().replace("’", "'").removesuffix("'s") for word in found]
+    content = {stem(word): word for word in lower if word not in FUNCTION_WORDS}
+    names = frozenset(
+        stem(small)
+        for at, (word, small) in enumerate(zip(found, lower, strict=True))
+        if (at and word[0].isupper() and not prompt.isupper()) or any(letter.isdigit() for letter in word)
+    )
+    return Words(
+        signature(prompt),
+        " ".join(word for word in lower if word not in FILLERS),
+        content,
+        names & content.keys(),
+        frozenset(_ASKED[word] for word in lower if word in _ASKED),
+        frozenset(word for word in lower if word in FUNCTION_WORDS and word not in FILLERS),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How two prompts differ. `features` is what the head reads."""
+
+    veto: str
+    same: bool
+    features: tuple[float, ...]
+
+
+def differences(one: Words, other: Words, similarity: float) -> Difference:
+    """Compare two prompts; `similarity` is the cosine of their embeddings."""
+    why = veto(one.signature, other.signature)
+    mine = _unmatched(one.content, other.content)
+    theirs = _unmatched(other.content, one.content)
+    shared = len(one.content) + len(other.content) - len(mine) - len(theirs)
+    total = len(one.content) + len(other.content)
+    same = one.plain == other.plain
+    both = len(one.function & other.function) / max(1, len(one.function | other.function))
+    named = any(word in one.names for word in mine) or any(word in other.names for word in theirs)
+    features = (
+        1.0,
+        similarity,
+        shared / total if total else float(same),
+        min(3, len(mine) + len(theirs)) / 3,
+        float(bool(mine) and bool(theirs)),
+        float(bool(mine) != bool(theirs)),
+        float(named),
+        float(one.asked != other.asked),
+        both,
+        float(same),
+        float(not mine and not theirs),
+        min(1.0, math.log1p(total) / 4),
+    )
+    return Difference(why, same, features)
+
+
+def _unmatched(mine: dict[str, str], theirs: dict[str, str]) -> list[str]:
+    left = []
+    for base, word in mine.items():
+        if base in theirs:
+            continue
+        alike = ALIKE.get(word) or ALIKE.get(base)
+        if alike and any(other in alike or known in alike for known, other in theirs.items()):
+            continue
+        if any(known not in mine and misspelt(word, other) for known, other in theirs.items()):
+            continue
+        left.append(base)
+    return left
+
+
+WEIGHTS: tuple[float, ...] = (-6.0, 4.0, 4.0, -3.0, -2.0, -1.0, -2.0, -1.5, 1.0, 3.0, 2.5, 0.0)
+SERVED_AT = 0.0
+"""the head's logit from which a pair counts as the same question where nothing has been measured yet"""
+
+
+def head(difference: Difference) -> float:
+    """The logit that the two share an answer; a veto is far below everything."""
+    if difference.veto:
+        return -20.0
+    return sum(weight * value for weight, value in zip(WEIGHTS, difference.features, strict=True))
