@@ -22,9 +22,10 @@ from rung.local import hardware
 from rung.local.backend import Backend
 from rung.local.catalogue import rows
 from rung.local.discover import OLLAMA, SERVERS, Found, discover, suitable
-from rung.local.embedded import STOPPED, Embedded
+from rung.local.embedded import Embedded
 from rung.local.engine import Engine
 from rung.local.fit import MARGIN, Chosen, chosen_model
+from rung.local.health import STOPPED
 from rung.local.hosted import Ollama, Server
 from rung.local.identity import sha256_of
 from rung.local.memory import Guard

@@ -38,6 +38,22 @@ def serve(connection):
     if b"/hold" in request:
         connection.sendall(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n1\\r\\nx\\r\\n")
         time.sleep(60)
+    if b"POST /v1/chat/completions" in request:
+        if b"slow" in request:
+            time.sleep(60)
+        head = {"id": "c1", "created": 5, "model": told["alias"], "object": "chat.completion.chunk"}
+        def chunk(finish=None, **more):
+            choices = more.pop("choices", [{"index": 0, "delta": more.pop("delta", {}), "finish_reason": finish}])
+            told = json.dumps({**head, "choices": choices, **more}, separators=(",", ":"))
+            return b"data: " + told.encode() + b"\\n\\n"
+        times = {"prompt_n": 40, "prompt_ms": 400.0, "predicted_n": 20, "predicted_ms": 500.0}
+        usage = {"prompt_tokens": 40, "completion_tokens": 20, "total_tokens": 60}
+        data = chunk(delta={"content": "Hello"}) + chunk("stop") + chunk(choices=[], usage=usage, timings=times)
+        data += b"data: [DONE]\\n\\n"
+        length = b"Connection: close\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(data)
+        connection.sendall(b"HTTP/1.1 200 OK\\r\\n" + length + data)
+        connection.close()
+        return
     body = json.dumps({"told": told, "argv": sys.argv, "environ": dict(os.environ)}).encode()
     connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body)
 

@@ -11,7 +11,7 @@ from rung.errors import Fault, ModelFileError
 from rung.local import engine as engines
 from rung.local.desk import Desk
 from rung.local.engine import Engine
-from rung.local.health import Health, Listener, State
+from rung.local.health import STOPPED, Health, Listener, State
 from rung.local.speeds import Speed
 from rung.wire.origin import Origin
 
@@ -21,8 +21,6 @@ _STATES: dict[engines.State, State] = {
     "failed": "gone",
     "ready": "ready",
 }
-
-STOPPED = "stopped"
 
 
 class Embedded:

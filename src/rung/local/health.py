@@ -15,6 +15,9 @@ from typing import Literal
 
 State = Literal["ready", "loading", "busy", "failing", "gone"]
 
+STOPPED = "stopped"
+"""the detail of what was ended on purpose"""
+
 Listener = Callable[[State, str], None]
 """told (state, detail) from the event loop at every change but between ``ready`` and ``busy``; must not block"""
 

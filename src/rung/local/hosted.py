@@ -7,6 +7,7 @@ want it, at most once every `Hosted.delays` seconds; nothing here polls.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import msgspec
 
 from rung.errors import BadAnswerFault, ConnectFault, Fault, ServerFault, TimeoutFault
 from rung.local.desk import Desk
-from rung.local.health import Health, Listener
+from rung.local.health import STOPPED, Health, Listener
 from rung.local.ollama import QUICK, OllamaHost
 from rung.local.speeds import Speed
 from rung.wire.client import Client, Deadlines
@@ -89,7 +90,8 @@ class Hosted(ABC):
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-        self.health.become("gone", "stopped")
+        self._again = math.inf  # until it is started again
+        self.health.become("gone", STOPPED)
 
     def wake(self) -> None:
         if self.health.up or (self._task is not None and not self._task.done()) or time.monotonic() < self._again:
