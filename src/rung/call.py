@@ -99,6 +99,8 @@ class Call(msgspec.Struct):
     deadline: float = 0.0
     fingerprint: bytes | None = None
     """set by the exact rung on its way up, so that nobody hashes twice"""
+    estimated: int = 0
+    """estimated tokens of its prompt, 0 until somebody needed them (`rung.providers.estimate.prompt_tokens`)"""
     prefix: Prefix | None = None
     """set by the gateway where a provider's prompt cache may be worth something: never on short or private calls"""
 

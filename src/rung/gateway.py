@@ -28,6 +28,7 @@ from rung.ladder.policy import NAMES, Lineup, dead_end, is_model, plan, unknown_
 from rung.ladder.rung import Rung
 from rung.lines import CallLines
 from rung.prompts import Prompts
+from rung.providers.estimate import Correction
 from rung.providers.prices import PriceBook
 from rung.record import line, row
 from rung.result import Result, ResultStream, make_call
@@ -64,6 +65,7 @@ class Gateway:
         self._client = Client()
         self._backends = Backends(self._wire)
         self.prompts = Prompts()
+        self._correction = Correction()
         self.lineup = Lineup()
 
     async def __aenter__(self) -> Self:
@@ -119,6 +121,7 @@ class Gateway:
             prices=self._prices,
             prompts=self.prompts,
             breakers=self._breakers,
+            correction=self._correction,
             client=self._client,
             tool=self._tool,
             cache=self._cache,

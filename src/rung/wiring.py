@@ -22,6 +22,7 @@ from rung.local.backend import Backend
 from rung.prompts import Prompts
 from rung.providers.adapters import Adapter, Patience, make_adapter
 from rung.providers.endpoint import make_endpoint
+from rung.providers.estimate import Correction
 from rung.providers.local import adapter_for
 from rung.providers.prices import PriceBook
 from rung.providers.rows import Row, rows
@@ -51,12 +52,13 @@ class Wiring:
         prices: PriceBook,
         prompts: Prompts,
         breakers: Breakers,
+        correction: Correction,
         client: Client,
         tool: Rung,
         cache: ExactCache | None,
         local: Backend | None,
     ) -> None:
-        self._settings = settings
+        self._settings, self._correction = settings, correction
         self._prices, self._prompts, self._breakers, self._client = prices, prompts, breakers, client
         retry = settings.retry
         self.budget = RetryBudget(retry.budget, max(retry.min, 1), retry.attempts)
@@ -137,7 +139,9 @@ class Wiring:
     def _asking(self, name: str, model: str, **told: Any) -> CloudRung:
         provider = self._settings.providers[name]
         limits = Deadlines(provider.connect, provider.first_byte, provider.idle, self._settings.deadlines.total)
-        told |= {"stays_here": provider.stays_here(model), "breaker": self._breakers.of(f"{name}:{model}")}
+        model_id = f"{name}:{model}"
+        told |= {"stays_here": provider.stays_here(model), "breaker": self._breakers.of(model_id)}
+        told |= {"context": self._prices.context(model_id), "correction": self._correction}
         return CloudRung(self._providers[name], name, model, deadlines=limits, **told)
 
     def _provider(self, told: ProviderSettings) -> Adapter:

@@ -394,3 +394,22 @@ def test_the_fault_kept_is_not_the_exception_itself():
     raised: Fault = CredentialFault("401")
     breaker.failed(raised, 0, 0.0)
     assert breaker._why is not raised
+
+
+def test_while_few_tokens_are_left_a_call_is_measured_by_its_estimate():
+    breaker = Breaker("a:b")
+    asked = []
+
+    def tokens(count):
+        return lambda: asked.append(count) or count
+
+    assert breaker.free
+    breaker.pause(0.0, seconds=10.0, tokens_left=1000)
+    assert not breaker.free
+    assert breaker.refusal(1.0, 900, tokens(10)) is None
+    assert breaker.refusal(1.0, 9000, tokens(10)) is not None
+    assert asked == []  # a token is a byte at least, and eight at most
+    assert breaker.refusal(1.0, 4000, tokens(990)) is None
+    assert breaker.refusal(1.0, 4000, tokens(1010)) is not None
+    assert breaker.refusal(1.0, 4000) is None
+    assert breaker.refusal(11.0, 4000, tokens(1010)) is None

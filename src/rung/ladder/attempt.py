@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -79,7 +80,8 @@ async def ask(record: Record, rung: Rung, check: NamedCheck | None) -> Opened | 
     breaker: Breaker | None = getattr(rung, "breaker", None)
     ticket = 0
     if breaker is not None:
-        refusal = breaker.refusal(started, len(call.raw))
+        tokens = None if breaker.free else _estimate(rung, call)
+        refusal = breaker.refusal(started, len(call.raw), tokens)
         if refusal is not None:
             attempt.outcome, attempt.reason, attempt.cost = "declined", refusal.reason, 0
             record.faults.append(refusal.fault)
@@ -132,6 +134,11 @@ def ask_now(record: Record, rung: Rung, look: Callable[[Call], Answer | Declined
     attempt = Attempt(rung.name, rung.model, "answered", "", ms)
     record.attempts.append(attempt)
     return Opened(answer, [], attempt, rung, None, 0, started)
+
+
+def _estimate(rung: Rung, call: Call) -> Callable[[], int] | None:
+    estimate: Callable[[Call], int] | None = getattr(rung, "estimate", None)
+    return None if estimate is None else partial(estimate, call)
 
 
 def _tell_failed(breaker: Breaker, ticket: int, call: Call, fault: Fault, started: float) -> None:

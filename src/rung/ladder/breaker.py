@@ -112,15 +112,23 @@ class Breaker:
         self._since = 0.0
 
     @property
+    def free(self) -> bool:
+        """Closed and not paused: every call may be sent."""
+        return self._free
+
+    @property
     def idle(self) -> bool:
         """Nothing would be lost by forgetting it."""
         return self._free and not self._consecutive and not self._strikes
 
-    def refusal(self, now: float, size: int = 0) -> Refusal | None:
-        """None if a call of `size` body bytes may be sent; the first one after an open period is the probe."""
+    def refusal(self, now: float, size: int = 0, tokens: Callable[[], int] | None = None) -> Refusal | None:
+        """None if a call of `size` body bytes may be sent; the first one after an open period is the probe.
+
+        `tokens` estimates what it needs, and is asked only while few tokens are left.
+        """
         if self._free:
             return None
-        if now < self._paused_until and size >= self._tokens_left * BYTES_PER_TOKEN:
+        if now < self._paused_until and self._too_large(size, tokens):
             wait = self._paused_until - now
             message = f"{self.model} has told that its rate limit is used up; retry in {wait:.1f} s"
             return Refusal(f"rate_limited: retry in {wait:.1f} s", RateLimitFault(message, retry_after=wait))
@@ -131,6 +139,13 @@ class Breaker:
             self.state = HALF_OPEN
             return None
         return self._refusal(now)
+
+    def _too_large(self, size: int, tokens: Callable[[], int] | None) -> bool:
+        """Does a call need more tokens than the provider has told are left?"""
+        left = self._tokens_left
+        if size < left or not left:
+            return not left
+        return size >= left * BYTES_PER_TOKEN or (tokens is not None and tokens() > left)
 
     def _refusal(self, now: float) -> Refusal:
         wait = max(self._until - now, 0.0)

@@ -28,6 +28,9 @@ __all__ = ["Attempt", "Climb", "begin", "climb"]
 KEEP_LIMIT = 8 * 1024 * 1024
 """bytes of an answer kept for checks and for the cache; a longer one is served but not stored"""
 
+OVERFLOW = "context_overflow"
+"""the reason of a rung whose model cannot hold the prompt"""
+
 _CUT = ("answer_cut", "cut_stream")
 """bad answers that are a failure of the transport, and may be gone"""
 
@@ -294,6 +297,9 @@ def _exhausted(record: Climb) -> LadderExhausted:
     else:
         told = "; ".join(f"{rung}: {reason}" for rung, reason in reasons if reason != "miss")
         error.message = f"no rung could answer ({told})"
+        if any(reason.startswith(OVERFLOW) for _, reason in reasons):
+            error.status, error.code, error.type = 400, "context_length_exceeded", "invalid_request_error"
+            error.message += "; shorten the prompt, or ask a model that can hold more"
     error.args = (error.message,)
     return error
 

@@ -19,6 +19,7 @@ class Rung(Protocol):
             Only such rungs are ever asked for a private call.
 
     A rung may also have a `breaker` (`rung.ladder.breaker.Breaker`): the ladder then asks it before every attempt.
+    And an `estimate`: a function of the call that tells how many tokens its prompt should have there.
     One whose answers take no waiting may have ``look(call)``, a plain method that says the same as `attempt`, or None
     if it would have to wait: `attempt` is then asked as if nothing had been.
     """

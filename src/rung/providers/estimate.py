@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from rung.call import Call
+
 MESSAGE_TOKENS = 4
 """what the frame of one chat message adds, roughly, everywhere"""
 
@@ -68,6 +70,13 @@ def estimate_tokens(prompt: str | bytes | Mapping[str, Any]) -> int:
     media = MEDIA_TOKENS * sum(part is None for part in found)
     text = "".join([part for part in found if part is not None] + schemas)
     return frames + media + _round_up(_weigh(text.encode("utf-8", "surrogatepass")))
+
+
+def prompt_tokens(call: Call) -> int:
+    """`estimate_tokens` of a call's prompt, worked out once."""
+    if not call.estimated:
+        call.estimated = estimate_tokens(call.body)
+    return call.estimated
 
 
 def _parts(value: Any) -> Iterator[str | None]:

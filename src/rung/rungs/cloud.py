@@ -6,12 +6,22 @@ it private and its address is a loopback one. As part of ``auto`` it is then nam
 
 from __future__ import annotations
 
+import sys
 from typing import Protocol, runtime_checkable
 
 from rung.answer import Answer, Declined
 from rung.call import Call
 from rung.ladder.breaker import Breaker
+from rung.providers.estimate import Correction, prompt_tokens
 from rung.wire.client import Deadlines
+
+CLEARLY = 1.3
+"""times the context from which an estimate leaves no doubt: 95 of 100 are nearer to the truth (docs/costs.md)"""
+
+_LONG = 32 * 1024
+_SOMETIMES = 32
+"""bytes of a call from which its count of tokens is always learnt from, and how often it is of a shorter one: an
+estimate takes some ten microseconds"""
 
 _SLACK = 0.05
 """seconds a call may outlive its own deadline here: most calls allow as much as we do, and have just come"""
@@ -47,7 +57,11 @@ class CloudRung:
         rung_name: str = "cloud",
         unproved: bool = False,
         breaker: Breaker | None = None,
+        context: int | None = None,
+        correction: Correction | None = None,
     ) -> None:
+        """`context`: tokens the model can hold, if that is known; `correction`: what its counts are to our
+        estimates, which is learnt here."""
         self.name = rung_name
         self.model = f"{provider_name}:{model}"
         self.stays_here = stays_here
@@ -55,10 +69,19 @@ class CloudRung:
         """asked by the ladder before every attempt, and told how it went"""
         self._provider = provider
         self._model = model
+        self._names = (provider_name, model)
         self._deadlines = deadlines
         self._unproved = unproved
+        self._context = context if context is not None else sys.maxsize
+        self._correction = correction
+        self._answers = 0
 
     async def attempt(self, call: Call) -> Answer | Declined:
+        if (
+            len(call.raw) > self._context and self.estimate(call) > self._context * CLEARLY
+        ):  # a token is a byte at least
+            told = round(self.estimate(call), -3)
+            return Declined(f"context_overflow: ~{told:,} tokens estimated > {self._context:,}")
         return self._ours(await self._provider.chat(call, self._model, self._limits(call)))
 
     async def resume(self, call: Call, so_far: str) -> Answer | Declined:
@@ -66,6 +89,11 @@ class CloudRung:
         if not isinstance(self._provider, Prefixed) or not self._provider.takes_prefix:
             return Declined("no_prefix: this model cannot be given the beginning of its answer")
         return self._ours(await self._provider.resume(call, self._model, so_far, self._limits(call)))
+
+    def estimate(self, call: Call) -> int:
+        """Tokens of the prompt as this model would count them: an estimate."""
+        tokens = prompt_tokens(call)
+        return tokens if self._correction is None else self._correction.tokens(*self._names, tokens)
 
     def _limits(self, call: Call) -> Deadlines:
         limits = self._deadlines
@@ -80,4 +108,12 @@ class CloudRung:
         return answer
 
     def settle(self, call: Call, answer: Answer | None, stored: bytes | None) -> None:
-        """Nothing to learn yet."""
+        """Learn what its count of a prompt is to our estimate: from every long one, and now and then from others."""
+        if self._correction is None or answer is None or answer.model != self.model:
+            return
+        usage = answer.evidence.usage
+        if usage is None:
+            return
+        self._answers += 1
+        if len(call.raw) >= _LONG or not self._answers % _SOMETIMES:
+            self._correction.learn(*self._names, prompt_tokens(call), usage.prompt_tokens)

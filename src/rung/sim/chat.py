@@ -286,7 +286,12 @@ class Chat(Provider):
     def tail(self, turn: Turn, finish: bytes) -> Iterator[Piece]:
         yield Piece(finish, role="finish")
         if turn.ask.usage_told:
-            last = {**self.base(turn, "chat.completion.chunk"), "choices": [], "usage": self.usage(turn), **self.tail_extra(turn)}
+            last = {
+                **self.base(turn, "chat.completion.chunk"),
+                "choices": [],
+                "usage": self.usage(turn),
+                **self.tail_extra(turn),
+            }
             yield Piece(sse(last), role="usage", tells_usage=True)
         yield Piece(DONE, role="end")
 
