@@ -2,15 +2,17 @@
 
     PYTHONPATH=src python scripts/train_tasks.py --data tasks.jsonl [--check]
 
-Needs numpy, scipy and scikit-learn, which rung does not: use an environment of their own. `--data` is the routing
-evaluation file (docs/tasks.md); of it only the sources in `MAY_SHIP` train what ships. The rest of the training data
-is benchmarks/tasks/: our own wordings, and the rounds named in `ROUNDS`. Without --data our own wordings train alone.
+Needs numpy, scipy and scikit-learn, which rung does not: use an environment of their own. `--data` is the folder
+of the evaluation data (docs/tasks.md); of it only the sources in `MAY_SHIP` train what ships. The rest of the
+training data is benchmarks/tasks/: our own wordings, and the rounds named in `ROUNDS`. Without --data our own wordings train alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
+import re
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -30,6 +32,7 @@ from rung.ladder.task import TASKS, rules  # noqa: E402
 from rung.ladder.task.features import features  # noqa: E402
 from rung.ladder.task.reading import read  # noqa: E402
 
+TASKS_FOLDER = ROOT / "benchmarks" / "tasks"
 WEIGHTS = ROOT / "src" / "rung" / "ladder" / "task" / "weights.txt"
 MAY_SHIP = {
     "mbpp": "CC BY 4.0",
@@ -44,6 +47,9 @@ MAY_SHIP = {
     "parallel": "Apache-2.0 (BFCL)",
     "openai/human-eval": "MIT",
     "florinpop17/app-ideas": "MIT",
+    "mmlu_test": "MIT",
+    "clinc150": "CC BY 3.0",
+    "banking77": "CC BY 4.0",
 }
 """Not: natural_qa, arc_challenge (share-alike), trivia_qa (questions of others), mmlu (holds RACE: research only),
 jsonschemabench (no licence)."""
@@ -59,19 +65,74 @@ def source_of(row: dict[str, Any]) -> str:
     source = str(row["source"])
     if source.startswith(("ulab-uiuc/", "bfcl-eval")):
         return source.split(":", 1)[1]
-    return source if source.startswith(("own:", "round:")) else source.split(":")[0]
+    return source if source.startswith(("own:", "round:", "banking77+")) else source.split(":")[0]
 
 
 def training_rows(data: Path | None) -> list[dict[str, Any]]:
     """Everything that may train what ships."""
     rows = own_rows(4)
     for name in ROUNDS:
-        lines = (ROOT / "benchmarks" / "tasks" / f"{name}.jsonl").read_text("utf-8").splitlines()
-        rows += [json.loads(line) | {"source": f"round:{name}"} for line in lines if line]
+        rows += [row | {"source": f"round:{name}"} for row in lines(TASKS_FOLDER / f"{name}.jsonl")]
     if data is not None:
-        given = [json.loads(line) for line in data.read_text("utf-8").splitlines()]
-        rows += [row for row in given if source_of(row) in MAY_SHIP]
+        rows += [row for row in lines(data / "routing" / "tasks.jsonl") if source_of(row) in MAY_SHIP]
+        rows += exams(data) + commands(data) + queries(data)
     return rows
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def exams(data: Path) -> list[dict[str, Any]]:
+    """MMLU's test questions (MIT), with their choices and without; not those of mathematics."""
+    dice = random.Random(1)
+    rows = [row for row in lines(data / "routing" / "routellm_mmlu.jsonl") if not _MATHS.search(row["domain"])]
+    out = []
+    for row in dice.sample(rows, 420):
+        prompt = row["prompt"].removesuffix("\nAnswer:") if dice.random() < 0.7 else row["prompt"]
+        if dice.random() < 0.45:
+            prompt = prompt.split("\nA. ")[0]
+        out.append({"prompt": prompt, "task_type": "knowledge_qa", "source": "mmlu_test"})
+    return out
+
+
+_MATHS = re.compile("math|algebra|statistics|econometrics|physics|formal_logic")
+
+
+def commands(data: Path) -> list[dict[str, Any]]:
+    """Utterances to an assistant (CLINC150, CC BY 3.0) whose intent says the class."""
+    of_intent = {intent: task for task, intents in INTENTS.items() for intent in intents.split()}
+    seen: Counter[str] = Counter()
+    out = []
+    for row in lines(data / "semantic_cache" / "clinc150_stream.jsonl"):
+        intent = row["answer_class"]
+        seen[intent] += 1
+        if intent in of_intent and seen[intent] <= 14:
+            out.append({"prompt": row["prompt"], "task_type": of_intent[intent], "source": "clinc150"})
+    return out
+
+
+INTENTS = {
+    "function_calling": """weather timer alarm reminder_update book_flight book_hotel restaurant_reservation play_music
+        text make_call uber traffic directions calendar_update shopping_list_update todo_list_update smart_home
+        change_volume order exchange_rate time current_location flight_status car_rental pay_bill transfer balance
+        restaurant_suggestion gas schedule_meeting meeting_schedule find_phone""",
+    "translation": "translate",
+    "math": "calculator",
+    "knowledge_qa": "definition",
+    "chat_writing": "tell_joke greeting meal_suggestion recipe thank_you travel_suggestion goodbye",
+    "other": "what_is_your_name who_made_you are_you_a_bot how_old_are_you repeat yes no maybe what_can_i_ask_you",
+}
+"""CLINC150's intents that belong to one of our classes"""
+
+
+def queries(data: Path) -> list[dict[str, Any]]:
+    """Customers' real sentences (BANKING77, CC BY 4.0) under our own wordings for classification."""
+    dice = random.Random(2)
+    texts = [row["prompt"] for row in lines(data / "semantic_cache" / "banking77_stream.jsonl")[:3000]]
+    rows = own_rows(6, seed=99, fill={"ticket": dice.sample(texts, 300), "review": dice.sample(texts, 60)})
+    rows = [row for row in rows if row["task_type"] == "classification"]
+    return [row | {"source": "banking77+" + row["source"]} for row in dice.sample(rows, min(len(rows), 150))]
 
 
 def weigh(rows: list[dict[str, Any]]) -> np.ndarray:

@@ -2,8 +2,8 @@
 
     python benchmarks/tasks/generate.py > tasks.jsonl       then: rung bench tasks --data tasks.jsonl
 
-`wordings/CLASS.txt` holds families (``## name``) of templates, one a line: ``\\n`` is a line break, ``{slot}`` a line of
-that section of `payloads.txt`, and what stands before ``|||`` is a system prompt. Wordings and payloads were written
+`wordings/CLASS.txt` holds families (``## name``) of templates, one a line: ``\\n`` is a line break, ``{slot}`` a line
+of that section of `payloads.txt`, and what stands before ``|||`` is a system prompt. Wordings and payloads were written
 for rung and stand under its licence (MIT). A row: ``{"prompt", "system"?, "task_type", "source"}``, where `source`
 is ``own:FAMILY``, so that whole families can be held out.
 """
@@ -15,6 +15,7 @@ import random
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,18 @@ def templates() -> Iterator[tuple[str, str, str]]:
                 yield path.stem, family, line
 
 
-def rows(each: int = 3, seed: int = 7) -> list[dict[str, Any]]:
-    """`each` fillings of every template (one of a template without slots), the same for the same seed."""
-    slots = payloads()
+def rows(each: int = 3, seed: int = 7, fill: dict[str, list[str]] | None = None) -> list[dict[str, Any]]:
+    """`each` fillings of every template (one of a template without slots), the same for the same seed.
+
+    `fill`: payloads to use in place of ours, by slot.
+    """
+    slots = payloads() | (fill or {})
     out: list[dict[str, Any]] = []
     for task, family, template in templates():
         dice = random.Random(f"{seed}:{task}:{template}")
         seen: set[str] = set()
         for _ in range(each):
-            text = _SLOT.sub(lambda found: dice.choice(slots[found[1]]) if found[1] in slots else found[0], template)
+            text = _SLOT.sub(partial(_choose, dice, slots), template)
             if text in seen:
                 continue
             seen.add(text)
@@ -61,6 +65,10 @@ def rows(each: int = 3, seed: int = 7) -> list[dict[str, Any]]:
             row = {"prompt": prompt if bar else system, "task_type": task, "source": f"own:{family}"}
             out.append(row | {"system": system} if bar else row)
     return out
+
+
+def _choose(dice: random.Random, slots: dict[str, list[str]], found: re.Match[str]) -> str:
+    return dice.choice(slots[found[1]]) if found[1] in slots else found[0]
 
 
 if __name__ == "__main__":

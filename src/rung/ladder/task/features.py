@@ -6,6 +6,8 @@ may be about anything. Six-letter beginnings stand for inflections in both langu
 
 from __future__ import annotations
 
+import re
+
 from rung.ladder.task.reading import LEAD_WORDS, TAIL_WORDS, Reading
 
 PREFIX = 6
@@ -25,15 +27,19 @@ def features(reading: Reading) -> set[str]:
             found.add("." + word)
             before = ""
             continue
-        found.add("=" + word)
+        if word not in STOP:
+            found.add("=" + word)
         if len(word) > PREFIX:
             found.add("~" + word[:PREFIX])
-        if before:
+        if before and not (word in STOP and before in STOP):
             found.add(f"+{before} {word}")
         before = word
     start = reading.start
     for place, word in enumerate(words[start : start + START_WORDS]):
-        found.add(f"^{word}" if place == 0 else f"^{place}{word}")
+        if place == 0:
+            found.add("^" + word)
+        elif word not in STOP:
+            found.add(f"^{place}{word}")
     if len(words) > own:
         found.add("$" + words[-1])
     ideas = sorted(reading.near)
@@ -49,6 +55,19 @@ def features(reading: Reading) -> set[str]:
             found.add(f"!{mark}&{idea}")
     return found
 
+
+STOP = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        the a an of to in is are and or for on at by it its this that these those be was were with from as if not but so
+        i you we they he she my your our their his her me us them do does did has have had can could will would there
+        0 1 2 3 le la les l un une de du des d et ou a au aux en dans sur pour par avec ce cet cette ces il elle on nous
+        vous ils je tu se s est sont ne pas que qui mon ma mes ton ta votre notre son sa ses plus
+        """,
+    )
+)
+"""words that say nothing alone: any source has its own share of them, which is what a model would learn"""
 
 MATTER = frozenset({"payload", "code", "json", "asks", "system", "options", "numbers:many", "schema"})
 """marks that change what an idea means"""

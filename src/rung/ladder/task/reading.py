@@ -66,6 +66,18 @@ _ROWS = re.compile(
     r"^[^,;\t|\n]{0,60}(?:[,;\t|][^,;\t|\n]{0,60}){2,}\n[^,;\t|\n]{0,60}(?:[,;\t|][^,;\t|\n]{0,60}){2,}$", re.MULTILINE
 )
 _YAML = re.compile(r"^[ \t]*[\w-]+:(?:[ \t]\S[^\n]*)?\n(?:[ \t]*(?:- )?[\w-]+:[^\n]*\n?){2,}", re.MULTILINE)
+_PAIRS = re.compile(r"(?:^[^,;\t\s]+[,;\t][^,;\t\s]+$\n?){3,}", re.MULTILINE)
+_TOML = re.compile(
+    r"^[ \t]*[\w.-]+[ \t]*=[ \t]*[\"'\d\[tf{][^\n]*\n(?:[ \t]*(?:[\w.-]+[ \t]*=|\[)|\s*\n)", re.MULTILINE
+)
+_LANGUAGE_PAIR = re.compile(
+    r"\b(?:en|fr|de|es|it|pt|nl|ru|zh|ja|pl)\s*(?:->|→|=>|>|2|to|vers)\s*(?:en|fr|de|es|it|pt|nl|ru|zh|ja|pl)\b",
+    re.IGNORECASE,
+)
+_ARITHMETIC = re.compile(r"[\d\s+*/^().,=?x×÷%-]{3,}$")
+_SIGNATURE_LINE = re.compile(
+    r"(?:function|tool|fn|api|endpoint|outil|fonction)s?\s*\d*\s*[:=-]\s*`?[a-z_][\w.]*\(", re.IGNORECASE
+)
 _MARKUP = re.compile(r"<\?xml|<(?!https?:)([A-Za-z][\w:.-]*)(?:\s[^<>]*)?>[^<]*<")
 _LABEL = re.compile(
     r"^(?:text|input|message|review|document|context|passage|comment|tweet|ticket|source|texte|avis|phrase|sentence|utterance|query)\s*:",
@@ -205,6 +217,17 @@ def _fields(schema: Any) -> Iterator[Mapping[str, Any]]:
             yield node
 
 
+_FENCE_KIND = {
+    **dict.fromkeys(("json", "jsonc", "json5", "jsonl", "ndjson"), "json"),
+    **dict.fromkeys(("yaml", "yml"), "yaml"),
+    **dict.fromkeys(("xml", "html", "svg"), "xml"),
+    **dict.fromkeys(("csv", "tsv"), "rows"),
+    **dict.fromkeys(("toml", "ini", "env", "properties"), "toml"),
+    **dict.fromkeys(("text", "txt", "plain", "plaintext", "md", "markdown", "log", "console", "output"), "fenced_text"),
+    "sql": "sql",
+}
+
+
 def _lift(text: str, marks: set[str]) -> str:
     """The text with its payloads replaced by §, and what they are added to `marks`."""
 
@@ -213,6 +236,7 @@ def _lift(text: str, marks: set[str]) -> str:
         language = found[1].lower()
         if language:
             marks.add(f"fence:{language[:12]}")
+            marks.add(_FENCE_KIND.get(language, "code"))
         _look(found[2], marks)
         return " § \n"
 
@@ -233,10 +257,10 @@ def _lift(text: str, marks: set[str]) -> str:
     code = _CODE_LINE.search(text)
     if code is not None:
         marks.add("code")
+        if not text[: code.start()].strip():
+            marks.add("code_first")
         if _STUB.search(text):
             marks.add("stub")
-            if ">>>" in text:
-                marks.add("doctest")
     if '"""' in text or '"' in text or "“" in text or "«" in text:
         if _JSON_START.search(text):
             text = _lift_json(text, marks)
@@ -307,8 +331,10 @@ def _look(payload: str, marks: set[str]) -> None:
             marks.add("stub")
     elif _YAML.search(payload):
         marks.add("yaml")
-    elif _ROWS.search(payload):
+    elif _ROWS.search(payload) or _PAIRS.search(payload):
         marks.add("rows")
+    elif "=" in payload and _TOML.search(payload):
+        marks.add("toml")
 
 
 def _count(said: str, words: list[str], marks: set[str]) -> None:
@@ -319,6 +345,8 @@ def _count(said: str, words: list[str], marks: set[str]) -> None:
                 marks.add(name)
         if _RULED.search(said):
             marks.add("ruled")
+        if "=" in said and _TOML.search(said):
+            marks.add("toml")
     if ("\\" in said or "$" in said) and (latex := len(_LATEX.findall(said))):
         marks.add("latex" if latex > 1 or "\\" in said else "latex1")
     if "<" in said and _MARKUP.search(said):
@@ -329,8 +357,16 @@ def _count(said: str, words: list[str], marks: set[str]) -> None:
         marks.add("blank")
     if _SQL.search(said):
         marks.add("sql")
+    if _LANGUAGE_PAIR.search(said[:300]):
+        marks.add("langpair")
+    if _ARITHMETIC.match(said):
+        marks.add("arithmetic")
+    if "(" in said and _SIGNATURE_LINE.search(said):
+        marks.add("signatures")
     numbers = len(_NUMBER.findall(said))
     marks.add("numbers:" + ("0" if not numbers else "1" if numbers == 1 else "2" if numbers < 4 else "many"))
+    if "pairs" in marks:
+        marks.add("rows")
     long = len(words)
     marks.add("long:" + next(name for limit, name in _LENGTHS if long < limit))
     if said.rstrip()[-1:] == "?":
@@ -346,6 +382,7 @@ _LINES = {
     "checkbox": _CHECKBOX,
     "heading": _HEADING,
     "rows": _ROWS,
+    "pairs": _PAIRS,
     "yaml": _YAML,
     "labelled": _LABEL,
     "signatures": _SIGNATURES,
@@ -389,7 +426,13 @@ def lexicon() -> dict[str, tuple[str, ...]]:
                 key = " ".join(_WORD.findall(fold(phrase)))
                 if key and idea not in found.setdefault(key, []):
                     found[key].append(idea)
+    for key in [key for key, ideas in found.items() if "humanlang" in ideas]:
+        for before in _TO_LANGUAGE:
+            found.setdefault(f"{before} {key}", list(found[key])).append("tolang")
     return {key: tuple(ideas) for key, ideas in found.items()}
+
+
+_TO_LANGUAGE = ("to", "into", "in", "en", "vers l", "vers le", "from", "du", "de l", "version")
 
 
 @cache

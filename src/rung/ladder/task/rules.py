@@ -17,7 +17,7 @@ class Ruling(NamedTuple):
     why: str
 
 
-_DOCUMENT = frozenset({"json", "xml", "yaml", "rows", "sql", "code", "schema"})
+_DOCUMENT = frozenset({"json", "xml", "yaml", "toml", "rows", "sql", "code", "schema"})
 _CODE = frozenset({"code", "sql", "stub"})
 
 
@@ -41,7 +41,7 @@ def _nothing(reading: Reading) -> Ruling | None:
 def _tools(reading: Reading) -> Ruling | None:
     if reading.marks & {"tools", "tool_result"}:
         return Ruling("function_calling", 0.99, "tools in the request")
-    if "functions" in reading.marks and not reading.near & {"format", "validate", "repair"}:
+    if "functions" in reading.marks and not reading.near & {"format", "validate", "repair", "layout", "validity"}:
         return Ruling("function_calling", 0.98, "function definitions in the prompt")
     return None
 
@@ -52,32 +52,38 @@ def _enum(reading: Reading) -> Ruling | None:
     return None
 
 
-_NOT_FORMATTING = frozenset({"extract", "classify", "translate", "analyse", "writedoc", "how", "appnoun", "chat"})
+_STRONG = {"layout": "a layout", "validity": "a check of validity", "lint": "a linter's findings"}
+_OTHER_WORK = frozenset(
+    {"translate", "classify", "extract", "analyse", "writedoc", "how", "appnoun", "rewrite", "math"}
+)
+"""ideas beside which a weak word (``check``, ``convert``, ``fix``) may mean something else than the document's form"""
 
 
 def _formatting(reading: Reading) -> Ruling | None:
+    """A document is there, and its form or validity is all that is asked about."""
     near, marks = reading.near, reading.marks
     document = marks & _DOCUMENT
-    if not document:
-        return None
-    if "format" in near:
-        act = "a layout is asked for"
-    elif "validate" in near:
-        act = "a validity is asked for"
-    elif "convert" in near and "dataform" in near and not marks & {"stub"}:
-        act = "a data format is asked for"
-    elif "repair" in near and ("dataform" in near or "json" in marks) and "codenoun" not in near:
-        act = "a repair is asked for"
-    else:
-        return None
-    if near & _NOT_FORMATTING:
+    if not document or ("code_first" in marks and "stub" in marks):
         return None
     first = reading.words[reading.start] if reading.words else ""
-    if first in _MAKES and near & {"codenoun"}:
+    if (first in _MAKES and near & {"codenoun", "appnoun", "writedoc"}) or "constructs" in near or "how" in near:
         return None
-    if "rewrite" in near and "code" not in marks:
+    strong = near & _STRONG.keys()
+    if strong and not ("translate" in near and "tolang" in near) and not near & {"extract", "writedoc", "appnoun"}:
+        act = " and ".join(_STRONG[idea] for idea in sorted(strong))
+    elif near & _OTHER_WORK:
         return None
-    return Ruling("validation_formatting", 0.99, f"{act}, and a document is there ({', '.join(sorted(document))})")
+    elif near & {"format", "validate"} and near & {"dataform", "codelang"}:
+        act = "a layout or a check"
+    elif "convert" in near and "dataform" in near and not marks & {"code"}:
+        act = "a data format"
+    elif "repair" in near and "dataform" in near and "codenoun" not in near:
+        act = "a repair"
+    else:
+        return None
+    return Ruling(
+        "validation_formatting", 0.99, f"{act} is asked for, and a document is there: {', '.join(sorted(document))}"
+    )
 
 
 _MAKES = frozenset(
@@ -88,20 +94,24 @@ _MAKES = frozenset(
 
 def _extraction(reading: Reading) -> Ruling | None:
     near, marks = reading.near, reading.marks
-    if "extract" in near and ("schema" in marks or "schema_mode" in marks) and not near & {"format", "validate"}:
+    if (
+        "extract" in near
+        and marks & {"schema", "schema_mode"}
+        and not near & {"format", "validate", "layout", "validity"}
+    ):
         return Ruling("extraction", 0.97, "fields of a schema are to be taken from a text")
     return None
 
 
 def _translation(reading: Reading) -> Ruling | None:
     near = reading.near
-    if "translate" in near and "humanlang" in near and not reading.marks & _CODE:
-        return Ruling("translation", 0.97, "a translation is asked for")
+    if "translate" in near and "tolang" in near and not reading.marks & (_CODE | {"options"}):
+        return Ruling("translation", 0.97, "a translation into or out of a language is asked for")
     return None
 
 
 def _code(reading: Reading) -> Ruling | None:
-    if "stub" in reading.marks and not reading.near & {"format", "validate", "repair", "convert"}:
+    if "stub" in reading.marks and "code_first" in reading.marks:
         return Ruling("code_generation", 0.97, "a function's head and docstring without its body")
     return None
 
