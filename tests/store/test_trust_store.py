@@ -48,6 +48,7 @@ def a_label(cell: str = "c1", **told: object) -> Label:
         "comparator": "json",
         "reason": "values",
         "cost_pico": None,
+        "evidence": '{"slips":1.0}',
     }
     return Label(**{**known, **told})  # type: ignore[arg-type]
 
@@ -59,7 +60,7 @@ def columns(path: Path, table: str) -> list[dict[str, object]]:
 
 
 def test_nothing_is_made_by_looking(kept: TrustStore) -> None:
-    assert kept.load(DAY) == trust.Learnt({}, [], 0, {})
+    assert kept.load(DAY) == trust.Learnt({}, [], 0, {}, {})
     assert not kept.path.exists()
     with pytest.raises(StoreError, match="appears with the first call"):
         trust.read(kept.path, 0.0)
@@ -67,9 +68,13 @@ def test_nothing_is_made_by_looking(kept: TrustStore) -> None:
 
 def test_what_was_learnt_comes_back(kept: TrustStore) -> None:
     kept.put(trust.save_cell("c1", b"first", 1.0), trust.save_job("j2", b"two", 2.0), trust.save_job("j1", b"one", 1.0))
-    kept.put(trust.save_cell("c1", b"second", 2.0), trust.save_label(a_label()), trust.save_label(a_label(score=0.7)))
+    kept.put(
+        trust.save_cell("c1", b"second", 2.0),
+        trust.save_label(a_label()),
+        trust.save_label(a_label(disagrees=False, cost_pico=3)),
+    )
     kept.put(trust.reserve("s1", DAY, 10), trust.reserve("s2", DAY, 100), trust.reserve("s3", "1970-01-11", 1000))
-    kept.put(trust.settle("s1", 7))
+    kept.put(trust.settle("s1", 7), trust.save_scorer("b1", b"weights"))
     assert kept.flush(5)
 
     learnt = kept.load(DAY)
@@ -77,7 +82,8 @@ def test_what_was_learnt_comes_back(kept: TrustStore) -> None:
     assert learnt.cells == {"c1": b"second"}
     assert learnt.jobs == [("j1", b"one"), ("j2", b"two")]
     assert learnt.spent_pico == 107
-    assert learnt.scores == {"c1": [0.5, 0.7]}
+    assert (learnt.scorers, learnt.costs) == ({"b1": b"weights"}, {"c1": 3})
+    assert kept.evidence("c1") == [('{"slips":1.0}', True), ('{"slips":1.0}', False)]
     (label, _) = columns(kept.path, "labels")
     assert {name: label[name] for name in ("probability", "disagrees", "cost_pico")} == {
         "probability": 0.03,

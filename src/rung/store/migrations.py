@@ -149,9 +149,14 @@ TRUST = (
         disagrees INTEGER NOT NULL,
         comparator TEXT NOT NULL,          -- who compared; "judged by" a model where one did
         reason TEXT NOT NULL,
-        cost_pico INTEGER                  -- of everything this label took; NULL: unknown
+        cost_pico INTEGER,                 -- of everything this label took; NULL: unknown
+        evidence TEXT NOT NULL             -- JSON object of figures, what scores are made from
     );
     CREATE INDEX labels_cell ON labels (cell, epoch);
+    CREATE TABLE scorers (
+        base TEXT PRIMARY KEY,             -- what the cells of one score have in common
+        scorer BLOB NOT NULL
+    ) WITHOUT ROWID;
     CREATE TABLE jobs (
         id TEXT PRIMARY KEY,
         created_at REAL NOT NULL,

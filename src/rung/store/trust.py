@@ -32,9 +32,6 @@ KEEP_DAYS = 400
 KEEP_LABELS = 200_000
 """the newest labels that are kept; a cell's state does not need the old ones"""
 
-SCORES = 20_000
-"""scores read at a start, of all cells together"""
-
 ACTIONS = ("reset", "pin", "close")
 
 Statement = tuple[str, tuple[Any, ...]]
@@ -56,6 +53,8 @@ class Label(msgspec.Struct, gc=False):
     comparator: str
     reason: str
     cost_pico: int | None
+    evidence: str
+    """JSON object of figures; no text"""
 
 
 class Order(msgspec.Struct):
@@ -75,15 +74,25 @@ class Learnt(msgspec.Struct):
     """(id, job), the oldest first"""
     spent_pico: int
     """of today: settled, and reserved where nothing was settled"""
-    scores: dict[str, list[float]]
-    """of the latest labels, by cell, the oldest first"""
+    scorers: dict[str, bytes]
+    """by what their cells have in common"""
+    costs: dict[str, int]
+    """pico-dollars of all labels, by cell"""
 
 
-_LABEL = f"INSERT INTO labels ({', '.join(Label.__struct_fields__)}) VALUES ({', '.join('?' * 13)})"  # noqa: S608
+_LABEL = f"INSERT INTO labels ({', '.join(Label.__struct_fields__)}) VALUES ({', '.join('?' * 14)})"  # noqa: S608
 
 
 def save_cell(cell: str, snapshot: bytes, at: float) -> Statement:
     return "INSERT OR REPLACE INTO cells (cell, updated_at, snapshot) VALUES (?, ?, ?)", (cell, at, snapshot)
+
+
+def forget_cell(cell: str) -> Statement:
+    return "DELETE FROM cells WHERE cell = ?", (cell,)
+
+
+def save_scorer(base: str, scorer: bytes) -> Statement:
+    return "INSERT OR REPLACE INTO scorers (base, scorer) VALUES (?, ?)", (base, scorer)
 
 
 def save_label(label: Label) -> Statement:
@@ -152,23 +161,32 @@ class TrustStore:
     def load(self, day: str) -> Learnt:
         """What is there. Raises StoreError, sqlite3.Error or OSError if the file cannot be used."""
         if not self.path.exists():
-            return Learnt({}, [], 0, {})
+            return Learnt({}, [], 0, {}, {})
         with closing(open_database(self.path, TRUST)) as db:
             cells = {cell: bytes(snapshot) for cell, snapshot in db.execute("SELECT cell, snapshot FROM cells")}
             jobs = [(name, bytes(job)) for name, job in db.execute("SELECT id, job FROM jobs ORDER BY created_at")]
             spent = db.execute(_SPENT, (day,)).fetchone()[0]
-            scores: dict[str, list[float]] = {}
-            for cell, score in db.execute(_SCORES, (SCORES,)):
-                scores.setdefault(cell, []).append(score)
-        return Learnt(cells, jobs, spent, scores)
+            scorers = {base: bytes(scorer) for base, scorer in db.execute("SELECT base, scorer FROM scorers")}
+            costs = dict(db.execute(_COSTS).fetchall())
+        return Learnt(cells, jobs, spent, scorers, costs)
+
+    def evidence(self, cell: str) -> list[tuple[str, bool]]:
+        """(evidence, disagrees) of a cell's labels, the oldest first; for a thread."""
+        with closing(open_reader(self.path, TRUST)) as db:
+            found = db.execute("SELECT evidence, disagrees FROM labels WHERE cell = ? ORDER BY id", (cell,))
+            return [(row["evidence"], bool(row["disagrees"])) for row in found]
 
     def orders(self) -> list[Order]:
         """What people have told since; for a thread."""
+        if not self.path.exists():
+            return []
         with closing(open_reader(self.path, TRUST)) as db:
             return [Order(**dict(row)) for row in db.execute("SELECT id, cell, action FROM orders ORDER BY id")]
 
     def served(self, request_id: str) -> tuple[str, str] | None:
         """(tenant, cell) of an answer given under a promise, None if this is none; for a thread."""
+        if not self.path.exists():
+            return None
         with closing(open_reader(self.path, TRUST)) as db:
             row = db.execute("SELECT tenant, cell FROM served WHERE request_id = ?", (request_id,)).fetchone()
         return None if row is None else (row["tenant"], row["cell"])
@@ -196,7 +214,7 @@ class TrustStore:
         db.execute("DELETE FROM labels WHERE id <= (SELECT max(id) FROM labels) - ?", (KEEP_LABELS,))
 
 
-_SCORES = "SELECT cell, score FROM (SELECT id, cell, score FROM labels ORDER BY id DESC LIMIT ?) ORDER BY id"
+_COSTS = "SELECT cell, coalesce(sum(cost_pico), 0) FROM labels GROUP BY cell"
 _SPENT = "SELECT coalesce(sum(coalesce(settled_pico, reserved_pico)), 0) FROM spends WHERE day = ?"
 
 
@@ -215,10 +233,15 @@ class Kept(msgspec.Struct):
     changes: list[tuple[float, str, str]]
     """(unix seconds, cell, what), the newest last"""
     feedback: dict[str, tuple[int, int]]
-    """(right, wrong) by cell; '' for answers without a promise"""
+    """(right, wrong) by cell"""
+    costs: dict[str, int]
+    """pico-dollars of all labels, by cell"""
 
 
-def read(path: Path, at: float, *, changes: int = 20) -> Kept:
+NOTHING = Kept({}, [], 0, 0, [], {}, {})
+
+
+def read(path: Path, at: float, *, changes: int = 200) -> Kept:
     """The file of this installation at the time `at` (unix seconds). Raises StoreError if it cannot be read."""
     with closing(open_reader(path, TRUST)) as db:
         told = db.execute("SELECT at, cell, what FROM changes ORDER BY id DESC LIMIT ?", (changes,)).fetchall()
@@ -232,6 +255,7 @@ def read(path: Path, at: float, *, changes: int = 20) -> Kept:
             db.execute(_SPENT, (today(at),)).fetchone()[0],
             [(row["at"], row["cell"], row["what"]) for row in reversed(told)],
             {row["cell"]: (row["good"], row["bad"]) for row in words},
+            {cell: pico for cell, pico in db.execute(_COSTS)},
         )
 
 

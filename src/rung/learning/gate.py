@@ -1,0 +1,100 @@
+"""Whether a model below the reference may answer one call: its cell must be open, and this answer good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from rung.answer import Answer
+from rung.call import Call
+from rung.ladder.rung import Rung
+from rung.ladder.trust import Cell, Coin
+from rung.learning import jobs
+from rung.learning.jobs import Said
+
+
+class Held(msgspec.Struct):
+    """A whole answer of a lower model, weighed."""
+
+    cell: Cell
+    coin: Coin
+    """fixed when the answer was weighed, before anybody could know how it compares"""
+    said: Said
+    score: float
+    cost: int | None
+
+
+class Cells(Protocol):
+    """What a gate needs of the learner."""
+
+    candidates: tuple[Rung, ...]
+    """models that need proof before they may answer instead of the reference"""
+
+    def cell_for(self, call: Call, rung: Rung, reference: Rung, *, make: bool = False) -> Cell | None: ...
+    def behind(self, cell: Cell) -> bool: ...
+    def note(self, answer: Answer) -> None: ...
+    def score(self, cell: Cell, call: Call, answer: Said) -> float: ...
+
+
+class CallGate:
+    """The gate of one ``auto`` call; see `rung.ladder.attempt.Gate` for how the ladder uses it."""
+
+    def __init__(self, cells: Cells, call: Call, reference: Rung) -> None:
+        self.call = call
+        self.reference = reference
+        self.accepted: Held | None = None
+        self.refused: dict[str, Held] = {}
+        """by model"""
+        self._cells = cells
+        self._passed = False
+        self._fingerprint = ""
+
+    @property
+    def candidates(self) -> Sequence[Rung]:
+        return [rung for rung in self._cells.candidates if rung.model != self.reference.model]
+
+    @property
+    def fingerprint(self) -> str:
+        if not self._fingerprint:
+            self._fingerprint = jobs.identity(self.call)
+        return self._fingerprint
+
+    def guards(self, rung: Rung) -> bool:
+        """Must `rung`, which is about to be asked, be proved? Not once the reference itself has been asked."""
+        if rung.model == self.reference.model:
+            self._passed = True
+        return not self._passed and rung in self._cells.candidates
+
+    def refusal(self, rung: Rung) -> str:
+        """Why `rung` need not even be asked; empty if it may be."""
+        cell = self._cells.cell_for(self.call, rung, self.reference)
+        if cell is None:
+            return "trust_closed: nothing is known"
+        if cell.threshold is None:
+            return f"trust_closed: {cell.state}"
+        if self._cells.behind(cell):
+            return "trust_closed: its audits cannot keep up"
+        return ""
+
+    def weigh(self, rung: Rung, answer: Answer, data: bytes) -> str:
+        """Why this whole answer (`data`: its body, or all frames of its stream) is not accepted; empty if it is."""
+        cell = self._cells.cell_for(self.call, rung, self.reference)
+        if cell is None or cell.threshold is None:
+            return "trust_closed: meanwhile"
+        evidence = answer.evidence
+        self._cells.note(answer)
+        if not rung.stays_here and evidence.model_version != cell.key.version:
+            return "trust_closed: another version of the model"
+        said = jobs.said_in(data, evidence.finish_reason or "", evidence.tool_calls, whole=answer.body is not None)
+        if said is None:
+            return "trust_incomplete"
+        score = self._cells.score(cell, self.call, said)
+        held = Held(cell, cell.coin(score, self.fingerprint), said, score, evidence.cost)
+        if not cell.serves(score):
+            self.refused[rung.model] = held
+            return f"trust_score: {score:.2f} < {cell.threshold:.2f}"
+        self.accepted = held
+        evidence.unproved = False
+        return ""
