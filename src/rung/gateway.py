@@ -222,6 +222,8 @@ class Gateway:
             "ready" if clouds or here in ("ready", "busy") else "loading" if here == "loading" else "nothing_to_ask"
         )
         told: dict[str, Any] = {"status": status, "clouds": clouds, **local}
+        if breakers := self._breakers.shown():
+            told["breakers"] = breakers
         if self._ledger is not None:
             told["ledger_dropped"] = self._ledger.dropped
         return (200 if status == "ready" else 503), told

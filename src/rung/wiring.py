@@ -158,7 +158,8 @@ class Wiring:
             on_headers=self._breakers.listener(told.name),
         )
         patience = Patience(self._settings.deadlines.local_load, self._settings.local.load_timeout)
-        return self._prompts.wrap(make_adapter(told.adapter, endpoint, self._client, patience), told.name)
+        adapter = make_adapter(told.adapter, endpoint, self._client, patience, told.num_ctx)
+        return self._prompts.wrap(adapter, told.name)
 
     def _price(self, provider: str) -> Callable[[str, Usage], int | None]:
         def price(model: str, usage: Usage) -> int | None:

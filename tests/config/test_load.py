@@ -185,7 +185,8 @@ def test_the_ledger_lies_beside_the_file_that_names_it(tmp_path: Path) -> None:
 
 def test_own_prices_are_ready_for_the_book(tmp_path: Path) -> None:
     found = settings(tmp_path, "[prices.'lan:big']\ninput = 1\noutput = 2.5\n")
-    assert found.prices == {"lan:big": {"input": 1.0, "output": 2.5, "cached_input": None, "cache_write": None}}
+    left_out = {"cached_input": None, "cache_write": None, "cache_write_1h": None}
+    assert found.prices == {"lan:big": {"input": 1.0, "output": 2.5, **left_out}}
 
 
 def test_proxies_are_seen_and_masked(tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ def asking():
     """-> async with asking("gemini", *replies) as there: await there.ask("hi", stream=True)."""
 
     @asynccontextmanager
-    async def start(name, *script, model=None, patience=None, **told):
+    async def start(name, *script, model=None, patience=None, num_ctx=None, **told):
         client = Client()
         async with ScriptedUpstream(*script) as upstream:
             base = upstream.base_url if name not in ("gemini", "anthropic", "ollama") else upstream.base_url[:-3]
-            adapter = make_adapter(rows()[name].adapter, endpoint(name, base, **told), client, patience)
+            adapter = make_adapter(rows()[name].adapter, endpoint(name, base, **told), client, patience, num_ctx)
 
             async def ask(text="hi", *, deadlines=None, **options):
                 call = options.pop("call", None) or make_call(text, **options)

@@ -230,6 +230,15 @@ async def test_images_schemas_and_its_own_fields(asking):
         assert "tools" not in chat
 
 
+@pytest.mark.parametrize(
+    ("body", "context"), [({}, 16384), ({"num_ctx": 2048}, 2048), ({"options": {"num_ctx": 512}}, 512)]
+)
+async def test_the_context_is_the_configurations_unless_the_call_says(asking, body, context):
+    async with asking("ollama", LOADED, reply(said("hi", done="stop")), num_ctx=16384) as there:
+        await there.ask(body=body)
+        assert [request.json()["options"]["num_ctx"] for request in there.upstream.received] == [context] * 2
+
+
 async def test_a_model_that_cannot_think_is_not_asked_to(asking):
     show = reply({"capabilities": ["completion"]})
     async with asking("ollama", show, LOADED, reply(said("a", done="stop"))) as there:

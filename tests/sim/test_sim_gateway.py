@@ -95,3 +95,36 @@ async def test_an_outage_is_answered_by_somebody_else_until_it_is_over(through, 
         async with asyncio.timeout(10):
             while (await ask(time.monotonic()))[0] != "groq:openai/gpt-oss-20b":  # the breaker's probe
                 pass
+
+
+CALLED = [
+    *USER,
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+    },
+    {"role": "tool", "tool_call_id": "c1", "content": "7"},
+]
+
+
+async def test_tool_calls_of_another_model_are_no_reason_for_deepseek_to_refuse(through):
+    """It wants its reasoning back with them while it thinks; where there is none it is asked not to think."""
+    async with through({}, "deepseek") as (client, sim):
+        ask = {"model": "deepseek:deepseek-flash"}
+        raw = await client.chat.completions.with_raw_response.create(messages=CALLED, **ask)
+        assert raw.headers["x-rung-stripped"] == "thinking"
+        assert sim.received[-1].json()["thinking"] == {"type": "disabled"}
+        given = [CALLED[0], {**CALLED[1], "reasoning_content": "hm"}, CALLED[2]]
+        raw = await client.chat.completions.with_raw_response.create(messages=given, **ask)
+        assert "x-rung-stripped" not in raw.headers
+        assert "thinking" not in sim.received[-1].json()
+
+
+async def test_who_is_not_asked_at_the_moment_is_told(through):
+    scenario = {"groq": {"outages": [{"fault": {"kind": "status", "status": 401}}]}}
+    async with through(scenario, "groq", toml="[retry]\nattempts = 1\n") as (client, sim):
+        with pytest.raises(Exception, match="key"):
+            await client.chat.completions.create(model="groq:openai/gpt-oss-20b", messages=USER)
+        told = await client.get("/../readyz", cast_to=dict)
+        assert told["breakers"] == {"groq:openai/gpt-oss-20b": "open"}

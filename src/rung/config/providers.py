@@ -103,6 +103,7 @@ def _provider(
         connect=said.connect or deadlines.connect,
         first_byte=said.first_byte or deadlines.first_byte,
         idle=said.idle or deadlines.idle,
+        num_ctx=said.num_ctx,
     )
 
 
@@ -124,6 +125,8 @@ def _check(name: str, said: ProviderOptions, problems: Problems) -> None:
         problems.at((*path, "key_env"), f"[providers.{name}] key_env must be the NAME of a variable, in capitals")
     if said.key is not None and said.key_env is not None:
         problems.at((*path, "key"), f"[providers.{name}] has both key and key_env; keep key_env")
+    if said.num_ctx is not None and name != "ollama":
+        problems.at((*path, "num_ctx"), f"[providers.{name}] num_ctx is Ollama's; others set their context themselves")
     for header in said.headers:
         if not _HEADER.fullmatch(header) or header.lower() in _OURS:
             problems.at((*path, "headers", header), f"header {header!r} cannot be set here; remove it")

@@ -278,6 +278,9 @@ class ProviderOptions:
     connect: float | None = setting(None, "as in `[deadlines]`", low=0.05, high=600, unit="s")
     first_byte: float | None = setting(None, "as in `[deadlines]`", low=0.05, high=3600, unit="s")
     idle: float | None = setting(None, "as in `[deadlines]`", low=0.05, high=3600, unit="s")
+    num_ctx: int | None = setting(
+        None, "Ollama only: tokens of context its models are loaded with, unless a call says", low=512, high=1_048_576
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +293,9 @@ class PriceOptions:
         None, "tokens read from its prompt cache; by default as `input`", low=0, high=1e6
     )
     cache_write: float | None = setting(None, "tokens written to it; by default as `input`", low=0, high=1e6)
+    cache_write_1h: float | None = setting(
+        None, "tokens written to it for its longer time (1 h, 12 h); by default as `cache_write`", low=0, high=1e6
+    )
     context: int | None = setting(None, "tokens it can hold", low=1)
 
 

@@ -35,7 +35,7 @@ class ProviderSettings:
     """One provider that is switched on: its row under what the configuration says.
 
     `private_host`: declared to run on this machine and to send nothing away; its address is a loopback one.
-    `connect`, `first_byte`, `idle`: seconds. `rename`: request fields it knows by another name.
+    `connect`, `first_byte`, `idle`: seconds. `rename`: request fields it knows by another name. `num_ctx`: tokens.
     """
 
     name: str
@@ -52,6 +52,7 @@ class ProviderSettings:
     connect: float
     first_byte: float
     idle: float
+    num_ctx: int | None
 
     def stays_here(self, model: str) -> bool:
         """May a private call use `model` (its own name, without the provider's)?"""

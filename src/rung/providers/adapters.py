@@ -29,13 +29,15 @@ class Patience:
     load: float = 180.0
 
 
-def make_adapter(kind: str, endpoint: Endpoint, client: Client, patience: Patience | None = None) -> Adapter:
-    """The adapter named `kind` in a provider's row."""
+def make_adapter(
+    kind: str, endpoint: Endpoint, client: Client, patience: Patience | None = None, num_ctx: int | None = None
+) -> Adapter:
+    """The adapter named `kind` in a provider's row. `num_ctx`: tokens of context Ollama loads its models with."""
     if kind == "gemini":
         return Gemini(endpoint, client)
     if kind == "anthropic":
         return Anthropic(endpoint, client)
     if kind == "ollama":
         limits = patience or Patience()
-        return Ollama(endpoint, client, wait=limits.wait, load=limits.load)
+        return Ollama(endpoint, client, wait=limits.wait, load=limits.load, num_ctx=num_ctx)
     return OpenAICompatible(endpoint, client)

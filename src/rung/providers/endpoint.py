@@ -40,6 +40,8 @@ class Endpoint:
     """it fills the time before a whole answer with blank lines"""
     prefix_path: str = ""
     """instead of ``/v1``: where the beginning of an answer can be given (`continuation`); empty: nowhere"""
+    reasoning_back: bool = False
+    """while it thinks it wants the reasoning of earlier turns with tool calls back"""
     tier_untold: bool = False
     """its streams do not name the service tier that answers: the one that was asked for is charged"""
     on_headers: OnHeaders | None = None
@@ -81,5 +83,6 @@ def make_endpoint(
         waits_in_blank_lines=row.waits_in_blank_lines,
         prefix_path=row.prefix_path,
         tier_untold=row.tier_untold,
+        reasoning_back=row.reasoning_back,
         on_headers=on_headers,
     )

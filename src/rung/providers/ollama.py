@@ -80,13 +80,23 @@ _facts = msgspec.json.Decoder(_Facts)
 
 
 class Ollama(Native):
-    """Ollama over one `Endpoint`. `wait`: seconds a call waits for a load; `load`: seconds a load may take."""
+    """Ollama over one `Endpoint`. `wait`: seconds a call waits for a load; `load`: seconds a load may take;
+    `num_ctx`: tokens of context, where the call names none."""
 
-    def __init__(self, endpoint: Endpoint, client: Client, *, wait: float = 60.0, load: float = 180.0) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        client: Client,
+        *,
+        wait: float = 60.0,
+        load: float = 180.0,
+        num_ctx: int | None = None,
+    ) -> None:
         base = endpoint.base_path.removesuffix("/v1")  # the address of its OpenAI endpoint will do
         super().__init__(replace(endpoint, base_path=base), client)
         self._wait = wait
         self._load_limit = load
+        self._num_ctx = num_ctx
         self._loads: dict[bytes, asyncio.Task[None]] = {}
         self._warm: dict[bytes, float] = {}
         self._known: dict[str, tuple[float, _Facts]] = {}
@@ -96,6 +106,8 @@ class Ollama(Native):
 
     def request(self, call: Call, model: str, asked: Asked) -> tuple[str, dict[str, Any]]:
         body = write(asked, call.body, self.endpoint.name)
+        if self._num_ctx is not None:
+            body["options"] = {"num_ctx": self._num_ctx, **body.get("options", {})}
         return "/api/chat", {"model": model, **body, "stream": call.stream}
 
     def reader(self, call: Call, writer: ChatWriter, evidence: Evidence) -> Reader:

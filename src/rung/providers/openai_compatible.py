@@ -169,6 +169,7 @@ class OpenAICompatible:
         ask_usage = call.stream and end.usage_in_stream and not call.include_usage
         rule = self._rules.of(model)
         untouched = self._touched.isdisjoint(body) and not (rule.strip or rule.effort or end.strip_messages)
+        untouched = untouched and not (end.reasoning_back and b'"tool_calls"' in call.raw)
         changes = None if untouched else self._changes(body, rule, evidence)
         if changes is None and "model" in body:
             # the usual call: nothing but the model, and perhaps the asking for usage
@@ -207,6 +208,9 @@ class OpenAICompatible:
             stripped.append("reasoning_effort")
             if asked in rule.effort:
                 changed["reasoning_effort"] = orjson.dumps(rule.effort[asked])  # the nearest there is
+        if self.endpoint.reasoning_back and _lacks_reasoning(body):
+            changed["thinking"] = b'{"type":"disabled"}'
+            stripped.append("thinking")
         gone = self.endpoint.strip_messages
         messages = body["messages"]
         told = {name for message in messages for name in message if name in gone} if gone else None
@@ -270,6 +274,14 @@ class OpenAICompatible:
                 yield event
         finally:
             response.close()
+
+
+def _lacks_reasoning(body: dict[str, Any]) -> bool:
+    """Is there a turn with tool calls without its reasoning, from another model or a client that dropped it?"""
+    thinking = body.get("thinking")
+    if isinstance(thinking, dict) and thinking.get("type") == "disabled":
+        return False
+    return any(turn.get("tool_calls") and "reasoning_content" not in turn for turn in body["messages"])
 
 
 async def _once(data: bytes) -> AsyncIterator[Event]:

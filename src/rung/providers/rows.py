@@ -78,6 +78,7 @@ class Row:
     waits_in_blank_lines: bool = False
     prefix_path: str = ""
     tier_untold: bool = False
+    reasoning_back: bool = False
     leaves_host: tuple[str, ...] = ()
     strength: int = 0
     speed: int = 0
