@@ -123,7 +123,7 @@ async def test_tool_calls_of_another_model_are_no_reason_for_deepseek_to_refuse(
 
 async def test_who_is_not_asked_at_the_moment_is_told(through):
     scenario = {"groq": {"outages": [{"fault": {"kind": "status", "status": 401}}]}}
-    async with through(scenario, "groq", toml="[retry]\nattempts = 1\n") as (client, sim):
+    async with through(scenario, "groq", toml="[retry]\nattempts = 1\n") as (client, _):
         with pytest.raises(Exception, match="key"):
             await client.chat.completions.create(model="groq:openai/gpt-oss-20b", messages=USER)
         told = await client.get("/../readyz", cast_to=dict)
