@@ -1,4 +1,4 @@
-"""The stores of one gateway, opened and closed together: the ledger, the exact cache, and their writer thread."""
+"""The stores of one gateway, opened and closed together: ledger, exact cache, trust, and their writer thread."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from rung.config import Settings
 from rung.store.exact import ExactCache
 from rung.store.exact_disk import DiskCache
 from rung.store.ledger import Ledger
+from rung.store.trust import TrustStore
 from rung.store.writer import Writer
 
 
 class Stores:
-    """`ledger` and `cache` are None where the settings switch them off."""
+    """`ledger`, `cache` and `trust` are None where the settings switch them off."""
 
     def __init__(self, told: Settings) -> None:
         self.ledger: Ledger | None = None
         self.cache: ExactCache | None = None
+        self.trust: TrustStore | None = None
         on_disk = told.exact.enabled and told.exact.disk
-        self._writer = Writer() if told.ledger.enabled or on_disk else None
+        self._writer = Writer() if told.ledger.enabled or on_disk or told.trust.enabled else None
         if told.ledger.enabled and self._writer is not None:
             self.ledger = Ledger(
                 told.ledger.path,
@@ -28,6 +30,8 @@ class Stores:
                 keep_bytes=told.ledger.keep_bytes,
                 store_text=told.ledger.store_text,
             )
+        if told.trust.enabled and self._writer is not None:
+            self.trust = TrustStore(told.paths.trust, self._writer)
         if told.exact.enabled:
             disk = None
             if on_disk and self._writer is not None:

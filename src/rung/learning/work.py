@@ -167,7 +167,7 @@ class Worker:
             comparison = Comparison(None, "none", asked.why)
         else:
             comparison = await asyncio.to_thread(learner.grader.compare, task, body, lower, reference)
-            if comparison.judge:
+            if comparison.judge and learner.told.judge is not None:
                 judged = await self._judge(job, lower, reference)
                 agrees = verdict(judged.said.text) if judged.said is not None else None
                 comparison = Comparison(agrees, f"judged by {learner.told.judge}", judged.why)
