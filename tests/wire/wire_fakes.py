@@ -137,7 +137,8 @@ class Fed:
 
     async def outcome(self) -> tuple[object, ...]:
         """(status, headers, body) or the type of the fault."""
-        await self.response.news()
+        if self.response.waiter is not None:
+            await self.response.waiter
         if self.response.fault is not None:
             return (type(self.response.fault),)
         return (self.response.status, tuple(self.response.headers), self.response.body)

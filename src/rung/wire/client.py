@@ -120,6 +120,12 @@ class Client:
         """Like `send`, but returns when the whole body has come, in `Response.body`."""
         return self._exchange(origin, method, target, headers, body, deadlines, private, True)
 
+    def sever(self, origin: Origin) -> None:
+        """Fail the requests under way to `origin` with ConnectFault: whoever calls this knows that it has ended."""
+        pool = self._pools.pop(origin, None)
+        for connection in () if pool is None else tuple(pool.connections()):
+            connection.fail(ConnectFault(f"{origin.label} has ended"))
+
     async def aclose(self) -> None:
         """Close every connection; requests under way fail with ConnectFault. Safe to call twice."""
         self._closed = True
@@ -156,7 +162,12 @@ class Client:
             if connection is None:
                 connection = await pool.acquire(min(deadlines.connect, deadlines.total), fresh=retried)
             response = connection.start(head + end, body, deadlines, total_at, whole=whole, head_only=method == "HEAD")
-            await response.news()
+            try:
+                if response.waiter is not None:
+                    await response.waiter
+            except asyncio.CancelledError:
+                response.close()
+                raise
             fault = response.fault
             if fault is None:
                 return response

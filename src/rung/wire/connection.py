@@ -23,8 +23,7 @@ _HIGH_WATER = 262144
 _TIMER_SLACK = 0.001
 """seconds: uvloop's clock and timers count milliseconds"""
 
-_LENGTH, _TRANSFER = b"content-length", b"transfer-encoding"
-_FRAMING = frozenset((_LENGTH, _TRANSFER, b"content-encoding"))
+_LENGTH, _TRANSFER, _ENCODING = b"content-length", b"transfer-encoding", b"content-encoding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,6 @@ class Connection(asyncio.Protocol):
         "_done",
         "_due",
         "_extra",
-        "_framing",
         "_head_done",
         "_head_only",
         "_headers",
@@ -106,7 +104,6 @@ class Connection(asyncio.Protocol):
         self._answered = self._done = self._extra = self._head_done = self._interim = False
         self._told = self._until_eof = self._reading_paused = False
         self._received = self._silent = self._taken = 0
-        self._framing: list[tuple[bytes, bytes]] = []
         self._decoder: Decoder | None = None
         self._outgoing: memoryview | None = None
 
@@ -317,12 +314,8 @@ class Connection(asyncio.Protocol):
             self._extra = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head_done:
-            return  # trailers
-        header = (name.lower(), value)
-        self._headers.append(header)
-        if header[0] in _FRAMING:
-            self._framing.append(header)
+        if not self._head_done:  # else a trailer
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self._done:
@@ -335,7 +328,6 @@ class Connection(asyncio.Protocol):
                 raise self._over_header_limit()
         if status < 200:
             self._interim = True
-            self._framing.clear()
             self._headers.clear()
             return
         assert self._response is not None
@@ -347,23 +339,27 @@ class Connection(asyncio.Protocol):
 
     def _frame(self, status: int) -> None:
         """Check what the head says of the body. llhttp refuses most nonsense before; this is the rest."""
-        lengths: list[bytes] = []
-        codings: list[bytes] = []
-        encodings: list[bytes] = []
-        for name, value in self._framing:
-            (lengths if name == _LENGTH else codings if name == _TRANSFER else encodings).append(value)
-        if len(lengths) > 1 or (lengths and codings):
+        headers = self._headers
+        fields = dict(headers)
+        length, transfer, encoding = fields.get(_LENGTH), fields.get(_TRANSFER), fields.get(_ENCODING)
+        if len(fields) < len(headers):
+            lengths = [value for name, value in headers if name == _LENGTH]
+            encoding = b",".join([value for name, value in headers if name == _ENCODING])
+        else:
+            lengths = []
+        if len(lengths) > 1 or (length is not None and transfer is not None):
             raise BadAnswerFault(f"{self._owner.label} sent conflicting lengths", code="bad_framing")
         if status in (204, 304) or self._head_only:
             return
-        if lengths and int(lengths[0]) > self._max_body:
-            raise self._over_body_limit()
-        self._until_eof = not (lengths or (codings and codings[-1].lower().endswith(b"chunked")))
-        coding = b",".join(encodings).strip().lower().decode("latin-1") if encodings else ""
+        if length is not None:
+            if int(length) > self._max_body:
+                raise self._over_body_limit()
+        else:
+            self._until_eof = transfer is None or not transfer.lower().endswith(b"chunked")
+        coding = encoding.strip().lower().decode("latin-1") if encoding else ""
         if coding and coding != "identity":
             self._decoder = Decoder(coding)
-            told = (b"content-encoding", _LENGTH)
-            self._headers[:] = [header for header in self._headers if header[0] not in told]
+            headers[:] = [header for header in headers if header[0] not in (_ENCODING, _LENGTH)]
 
     def on_body(self, data: bytes) -> None:
         if self._done:

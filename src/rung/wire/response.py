@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+import msgspec
+
 from rung.errors import BadAnswerFault, Fault
 
 
@@ -19,7 +21,7 @@ class Source(Protocol):
     def drop(self) -> None: ...
 
 
-class Response:
+class Response(msgspec.Struct, eq=False):
     """A response whose head has arrived.
 
     Attributes:
@@ -27,20 +29,20 @@ class Response:
         headers: (name, value) in the order they came, names lower case. When a body was decoded, its
             ``content-encoding`` and ``content-length`` are not listed.
         body: the whole body after `Client.fetch`, else empty.
+        parts: come and not yet read.
+        fault: why the body will not reach its end.
+        waiter: what the client awaits until the next `wake`.
     """
 
-    __slots__ = ("_complete", "_source", "_waiter", "_whole", "body", "fault", "headers", "parts", "status")
-
-    def __init__(self, source: Source | None, waiter: asyncio.Future[None] | None, whole: bool) -> None:
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body = b""
-        self.parts: list[bytes] = []  # come and not yet read
-        self._whole = whole
-        self._complete = False
-        self.fault: Fault | None = None  # why the body will not reach its end
-        self._source = source
-        self._waiter = waiter
+    _source: Source | None
+    waiter: asyncio.Future[None] | None
+    _whole: bool
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = []
+    body: bytes = b""
+    parts: list[bytes] = []
+    fault: Fault | None = None
+    _complete: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         """Value of the first header of that (lower-case) name."""
@@ -82,18 +84,9 @@ class Response:
 
     # What follows is for the client and the connection.
 
-    async def news(self) -> None:
-        """Wait for the next `wake`. Whoever is cancelled here drops the connection at once."""
-        if self._waiter is not None:
-            try:
-                await self._waiter
-            except asyncio.CancelledError:
-                self.close()
-                raise
-
     def wake(self) -> None:
-        """Let whoever waits look again."""
-        waiter, self._waiter = self._waiter, None
+        """Let whoever waits look again. Whoever is cancelled while waiting must `close`."""
+        waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -139,7 +132,7 @@ class Blocks(AsyncIterator[bytes]):
             if response.fault is not None:
                 raise response.fault
             assert response._source is not None  # neither ended nor failed, so still attached
-            response._waiter = waiter = response._source.new_waiter()
+            response.waiter = waiter = response._source.new_waiter()
             try:
                 await waiter
             except asyncio.CancelledError:

@@ -10,12 +10,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
 from rung.errors import InvalidRequestError
+
+_NAME = 200
+"""characters of a text that is replaced at a glance: what is looked for is remembered"""
 
 _NOTHING: Mapping[str, bytes] = MappingProxyType({})
 _SHALLOW = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -108,21 +112,26 @@ def replace_text(raw: bytes, key: str, old: str, new: bytes) -> bytes | None:
     """The common edit, cheaply: top-level member `key` (plain ASCII), known to hold the text `old`, becomes `new`.
 
     None where a glance cannot be sure, and `edit` must look: the quoted key has to stand in `raw` exactly once,
-    before a colon and `old` as plainly written, and no ASCII character may be escaped anywhere (a key may be
-    spelled with escapes).
+    before a colon, perhaps a blank, and `old` as plainly written, and no ASCII character may be escaped anywhere (a
+    key may be spelled with escapes).
     """
-    quoted = f'"{key}"'.encode("ascii")
-    start = raw.find(quoted)
-    colon = start + len(quoted)
-    if start < 0 or raw.find(quoted, start + 1) >= 0 or raw.find(b"\\u00") >= 0:
+    if len(old) > _NAME or raw.find(b"\\u00") >= 0:
         return None
-    value = raw.find(b'"', colon)
-    if raw[colon:value].strip() != b":":
+    quoted, length, spellings = _needles(key, old)
+    if raw.count(quoted) != 1:
         return None
-    text = f'"{old}"'.encode("utf-8", "surrogatepass")
-    if not raw.startswith(text, value):
-        return None
-    return b"".join((raw[:value], new, raw[value + len(text) :]))
+    for member in spellings:
+        end = raw.find(member) + len(member)
+        if end >= len(member):
+            return b"".join((raw[: end - length], new, raw[end:]))
+    return None
+
+
+@lru_cache(512)
+def _needles(key: str, old: str) -> tuple[bytes, int, tuple[bytes, bytes]]:
+    """-> (the quoted key, the length of the quoted text, the member as programs write it)."""
+    quoted, text = f'"{key}"'.encode("ascii"), f'"{old}"'.encode("utf-8", "surrogatepass")
+    return quoted, len(text), (quoted + b":" + text, quoted + b": " + text)
 
 
 def append_member(raw_object: bytes, key: str, value: bytes) -> bytes:
