@@ -18,7 +18,7 @@ class Messages(list[dict[str, Any]]):
 
 async def test_a_whole_answer_in_messages() -> None:
     sent = Messages()
-    await send_whole(AsgiReply(sent.send), 404, ["content-type: application/json", "x-a: b: c"], b"{}")
+    await send_whole(AsgiReply(sent.send), 404, head(["content-type: application/json", "x-a: b: c"]), b"{}")
     start, body = sent
     assert (start["type"], start["status"]) == ("http.response.start", 404)
     assert start["headers"] == [(b"content-type", b"application/json"), (b"x-a", b"b: c"), (b"content-length", b"2")]

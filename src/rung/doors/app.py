@@ -11,13 +11,14 @@ import orjson
 from rung.call import Call
 from rung.doors import openai
 from rung.doors.exchange import Exchange, Receive, Scope, Send
-from rung.doors.reply import JSON, AsgiReply, Reply, error_lines, head, send_whole
+from rung.doors.reply import JSON, AsgiReply, Reply, error_head, head, send_whole
 from rung.doors.request import Admitted, Guard, Headers, admit, chat_call, check_json, check_once
 from rung.errors import InvalidRequestError, RequestTooLargeError, RungError
 from rung.gateway import Gateway
 
 log = logging.getLogger("rung")
 
+_JSON = head([JSON])
 _READS = ("GET", "HEAD")
 
 CHAT = "/v1/chat/completions"
@@ -56,8 +57,7 @@ class App:
             call = self._call(self._admitted(exchange), exchange.take_body())
             return openai.begin(self.gateway, call, exchange, settings.server.heartbeat, scope["state"])
         except Exception as error:
-            status, lines, body = _refusal(error, scope)
-            exchange.whole(status, head(lines), body)
+            exchange.whole(*_refusal(error, scope))
             return None
 
     async def _answer(self, scope: Scope, receive: Receive, reply: Reply) -> None:
@@ -78,11 +78,11 @@ class App:
         if path == "/healthz":
             if method not in _READS:
                 raise _wrong_method(*_READS)
-            await send_whole(reply, 200, [JSON], b'{"status":"ok"}')
+            await send_whole(reply, 200, _JSON, b'{"status":"ok"}')
             return
         guard.tenant(headers)
         status, body = self._other(method, path, headers)
-        await send_whole(reply, status, [JSON], orjson.dumps(body))
+        await send_whole(reply, status, _JSON, orjson.dumps(body))
 
     def _checked(self, scope: Scope) -> tuple[Guard, Headers]:
         """-> (who guards this gateway now, the headers), after what is asked of every request."""
@@ -143,16 +143,13 @@ class App:
         )
 
 
-def _refusal(error: Exception, scope: Scope) -> tuple[int, list[str], bytes]:
+def _refusal(error: Exception, scope: Scope) -> tuple[int, bytes, bytes]:
     """-> (status, headers, body) for what was raised."""
     if isinstance(error, RungError):
-        lines = error_lines(error, None)
-        if error.allow:
-            lines.append(f"allow: {error.allow}")
-        return error.status, lines, orjson.dumps(error.body())
+        return error.status, error_head(error), orjson.dumps(error.body())
     log.error("a bug in rung, please report it: %s %s", scope["method"], scope["path"], exc_info=error)
     bug = RungError("an internal error; the log has it")
-    return 500, error_lines(bug, None), orjson.dumps(bug.body())
+    return 500, error_head(bug), orjson.dumps(bug.body())
 
 
 def _wrong_method(*right: str) -> InvalidRequestError:

@@ -20,10 +20,10 @@ from rung.doors.reply import (
     NO_STORE,
     SSE,
     Reply,
-    climb_lines,
+    climb_head,
     end_note,
     error_frame,
-    error_lines,
+    error_head,
     head,
     send_whole,
     usd,
@@ -33,6 +33,7 @@ from rung.errors import RungError, ServerFault
 from rung.gateway import Gateway
 from rung.ladder.climb import Climb
 
+STREAM = head([SSE, NO_STORE])
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
@@ -48,7 +49,7 @@ def begin(
             return _whole(gateway, record, reply)
     except RungError as error:
         gateway.close(record, error)
-        reply.whole(error.status, head(error_lines(error, record)), orjson.dumps(error.body()))
+        reply.whole(error.status, error_head(error, record), orjson.dumps(error.body()))
         return None
     except BaseException as error:
         gateway.close(record, error)
@@ -74,7 +75,7 @@ async def _whole(gateway: Gateway, record: Climb, reply: Reply) -> None:
         await gateway.climb(record)
     except RungError as error:
         await gateway.end(record, error)
-        await send_whole(reply, error.status, error_lines(error, record), orjson.dumps(error.body()))
+        await send_whole(reply, error.status, error_head(error, record), orjson.dumps(error.body()))
         return
     except BaseException as error:
         await gateway.end(record, error)
@@ -90,7 +91,8 @@ def _answer(record: Climb) -> tuple[bytes, bytes]:
     answer = record.answer
     assert answer is not None
     assert answer.body is not None
-    return head([JSON, f"x-rung-cost-usd: {usd(record.cost())}", *climb_lines(record)]), answer.body
+    cost = f"{JSON}\r\nx-rung-cost-usd: {usd(record.cost())}\r\n"
+    return cost.encode("ascii") + climb_head(record), answer.body
 
 
 class _Stream:
@@ -115,7 +117,7 @@ class _Stream:
         try:
             await self._gateway.climb(record)
             if not self._started:
-                self._start(climb_lines(record))
+                self._start(climb_head(record))
             async for event in record.events():
                 data = event.data
                 if event.last:
@@ -144,9 +146,9 @@ class _Stream:
                 self._beat.cancel()
             await self._gateway.end(record, error)
 
-    def _start(self, lines: list[str]) -> None:
+    def _start(self, told: bytes) -> None:
         self._started = True
-        self._reply.begin(200, head([SSE, NO_STORE, *lines]))
+        self._reply.begin(200, STREAM + told)
 
     async def _fail(self, error: RungError) -> None:
         """Before the commit point an HTTP error; after it an error event, and no ``[DONE]``."""
@@ -154,8 +156,8 @@ class _Stream:
             return
         if not self._started:
             self._started = self._closed = True
-            lines = error_lines(error, self._record)
-            await send_whole(self._reply, error.status, lines, orjson.dumps(error.body()))
+            told = error_head(error, self._record)
+            await send_whole(self._reply, error.status, told, orjson.dumps(error.body()))
             return
         self._closed = True
         await self._reply.write(error_frame(error))
@@ -175,6 +177,6 @@ class _Stream:
     async def _comment(self) -> None:
         if not self._started:
             # who answers is not known yet; the last chunk will say
-            self._start(["x-rung: pending", f"x-rung-request-id: {self._record.call.request_id}"])
+            self._start(head(["x-rung: pending", f"x-rung-request-id: {self._record.call.request_id}"]))
         if not self._closed:
             await self._reply.write(KEEP_ALIVE, True)

@@ -8,16 +8,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable
+from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
 
+from rung.answer import Answer
 from rung.doors.exchange import Message, Send
 from rung.errors import RungError
-from rung.ladder.climb import Attempt, Climb
+from rung.ladder.climb import Climb, path
 
 JSON = "content-type: application/json"
 SSE = "content-type: text/event-stream; charset=utf-8"
+_NOBODY = Answer("", "")
 _OTHER = re.compile(r"[^ -~]")
 
 NO_STORE = "cache-control: no-store"
@@ -59,9 +62,9 @@ def head(lines: list[str]) -> bytes:
     return block.encode()
 
 
-def send_whole(reply: Reply, status: int, lines: list[str], body: bytes) -> Awaitable[None]:
+def send_whole(reply: Reply, status: int, head: bytes, body: bytes) -> Awaitable[None]:
     """One response in one piece."""
-    reply.begin(status, head(lines))
+    reply.begin(status, head)
     return reply.write(body)
 
 
@@ -75,43 +78,70 @@ def usd(pico: int | None) -> str:
     return f"{whole}.{rest:012d}".rstrip("0").rstrip(".")
 
 
-def climb_lines(record: Climb) -> list[str]:
+def climb_head(record: Climb) -> bytes:
     """What is known when the answer starts: who answers, the way up, our caches, the times so far."""
     call = record.call
-    answer = record.answer
-    lines = [f"x-rung-request-id: {call.request_id}", f"x-rung-climb: {record.path()}"]
-    if answer is not None:
-        lines += (f"x-rung: {answer.rung}", f"x-rung-model: {answer.model}")
-        evidence = answer.evidence
-        if evidence.unproved:
-            lines.append("x-rung-unproved: true")
-        if evidence.simulated:
-            lines.append("x-rung-simulated: true")
-        if evidence.edits:
-            lines.append(f"x-rung-edits: {len(evidence.edits)}")
-        if evidence.stripped:
-            lines.append(f"x-rung-stripped: {_OTHER.sub('?', ', '.join(evidence.stripped))}")
-        for name, value in answer.headers:
-            lines.append(f"{name.decode()}: {value.decode()}")
-    if record.buffered:
-        lines.append(f"x-rung-buffered: {record.buffered}")
-    if call.task:
-        lines.append(f"x-rung-task: {call.task.encode('ascii', 'replace').decode()}")
+    answer = record.answer or _NOBODY
+    evidence = answer.evidence
+    steps: list[str] = []
     times: list[str | float] = []
     for attempt in record.attempts:
-        if attempt.rung == "exact":
-            lines.append(_cache_status(attempt))
+        steps += (attempt.rung, attempt.outcome, attempt.reason)
         times += (attempt.rung, attempt.ms)
-    times.append((time.monotonic() - call.started) * 1e3)
-    form = "%s;dur=%.2f, " * len(record.attempts) + "total;dur=%.2f"  # a third of what as many format specs take
-    lines.append("server-timing: " + form % tuple(times))
-    return lines
+    known = _same(
+        tuple(steps),
+        answer.rung,
+        answer.model,
+        evidence.unproved,
+        evidence.simulated,
+        evidence.stripped,
+        record.buffered,
+        call.task,
+    )
+    more = b""
+    if evidence.edits or answer.headers:
+        edits = [f"x-rung-edits: {len(evidence.edits)}"] if evidence.edits else []
+        more = head(edits + [f"{name.decode()}: {value.decode()}" for name, value in answer.headers])
+    # one format for all numbers takes a third of what as many format specs take
+    form = "x-rung-request-id: %s\r\nserver-timing: " + "%s;dur=%.2f, " * len(record.attempts) + "total;dur=%.2f\r\n"
+    own = form % (call.request_id, *times, (time.monotonic() - call.started) * 1e3)
+    return b"".join((known, own.encode("ascii"), more))
 
 
-def _cache_status(attempt: Attempt) -> str:
-    if attempt.outcome == "answered":
+@lru_cache(1024)
+def _same(
+    steps: tuple[str, ...],
+    rung: str,
+    model: str,
+    unproved: bool,
+    simulated: bool,
+    stripped: tuple[str, ...],
+    buffered: str,
+    task: str,
+) -> bytes:
+    """The headers that many climbs share. `steps`: rung, outcome and reason of each."""
+    taken = list(zip(steps[::3], steps[1::3], steps[2::3], strict=True))
+    lines = [f"x-rung-climb: {path(taken)}"]
+    if rung:
+        lines += (f"x-rung: {rung}", f"x-rung-model: {model}")
+    if unproved:
+        lines.append("x-rung-unproved: true")
+    if simulated:
+        lines.append("x-rung-simulated: true")
+    if stripped:
+        lines.append(f"x-rung-stripped: {_OTHER.sub('?', ', '.join(stripped))}")
+    if buffered:
+        lines.append(f"x-rung-buffered: {buffered}")
+    if task:
+        lines.append(f"x-rung-task: {task.encode('ascii', 'replace').decode()}")
+    lines += [_cache_status(outcome, reason) for name, outcome, reason in taken if name == "exact"]
+    return head(lines)
+
+
+def _cache_status(outcome: str, reason: str) -> str:
+    if outcome == "answered":
         return "cache-status: exact; hit"
-    return "cache-status: exact; fwd=bypass" if attempt.reason.startswith("bypass") else "cache-status: exact; fwd=miss"
+    return "cache-status: exact; fwd=bypass" if reason.startswith("bypass") else "cache-status: exact; fwd=miss"
 
 
 def end_note(record: Climb) -> dict[str, Any]:
@@ -143,18 +173,18 @@ def with_note(frames: bytes, note: dict[str, Any]) -> bytes:
     return body[:-1] + b',"rung":' + orjson.dumps(note) + b"}\n\n"
 
 
-def error_lines(error: RungError, record: Climb | None) -> list[str]:
+def error_head(error: RungError, record: Climb | None = None) -> bytes:
     """`x-should-retry: false` once our own failover is exhausted, so that SDKs do not triple it."""
     lines = [JSON, "x-should-retry: false"]
-    if record is not None:
-        lines += climb_lines(record)
-    if isinstance(error, RungError) and error.status == 429:
+    if error.allow:
+        lines.append(f"allow: {error.allow}")
+    if error.status == 429:
         wait = getattr(error, "retry_after", None)
         for fault in getattr(error, "faults", ()):
             wait = wait or getattr(fault, "retry_after", None)
         if wait is not None:
             lines.append(f"retry-after: {max(1, round(wait))}")
-    return lines
+    return head(lines) if record is None else head(lines) + climb_head(record)
 
 
 def error_frame(error: RungError) -> bytes:

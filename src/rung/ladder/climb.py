@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
 
@@ -23,7 +23,7 @@ from rung.ladder.hedge import Hedger
 from rung.ladder.resume import Seam, resume
 from rung.ladder.rung import Rung
 
-__all__ = ["Attempt", "Climb", "begin", "climb"]
+__all__ = ["Attempt", "Climb", "begin", "climb", "path"]
 
 KEEP_LIMIT = 8 * 1024 * 1024
 """bytes of an answer kept for checks and for the cache; a longer one is served but not stored"""
@@ -179,7 +179,7 @@ class Climb(msgspec.Struct):
 
     def path(self) -> str:
         """The climb on one line: ``tool=declined:not_a_tool_task, exact=miss, local=answered``."""
-        return ", ".join([_step(attempt) for attempt in self.attempts])
+        return path([(attempt.rung, attempt.outcome, attempt.reason) for attempt in self.attempts])
 
     def cost(self) -> int | None:
         """Pico-dollars of every attempt, refused ones included; None if any is unknown."""
@@ -206,14 +206,19 @@ async def _rest(opened: Opened, seam: Seam) -> AsyncIterator[Event]:
         yield seam.join(event)
 
 
-def _step(attempt: Attempt) -> str:
-    if attempt.outcome == "answered":
-        how = f":{attempt.reason}" if attempt.reason else ""
-        return "exact=hit" if attempt.rung == "exact" else f"{attempt.rung}=answered{how}"
-    code = attempt.reason.partition(":")[0]
-    if attempt.outcome == "declined" and attempt.rung == "exact":
+def path(steps: Iterable[tuple[str, str, str]]) -> str:
+    """`Climb.path` of attempts told as (rung, outcome, reason)."""
+    return ", ".join([_step(*step) for step in steps])
+
+
+def _step(rung: str, outcome: str, reason: str) -> str:
+    if outcome == "answered":
+        how = f":{reason}" if reason else ""
+        return "exact=hit" if rung == "exact" else f"{rung}=answered{how}"
+    code = reason.partition(":")[0]
+    if outcome == "declined" and rung == "exact":
         return f"exact={code}"
-    return f"{attempt.rung}={attempt.outcome}:{code}"
+    return f"{rung}={outcome}:{code}"
 
 
 def begin(record: Climb, rungs: Sequence[Rung], budget: RetryBudget) -> bool:
