@@ -225,6 +225,7 @@ class Backends:
             max_waiting=told.queue,
             idle_unload=told.idle_unload,
             on_change=_tell,
+            on_death=self._client.sever,
         )
 
     def _speed_of(self, chosen: Chosen, threads: int) -> Speed:

@@ -295,3 +295,25 @@ async def test_closing_the_client_ends_its_calls() -> None:
         with pytest.raises(ConnectFault, match="client was closed"):
             await ask(client, server.origin)
         await client.aclose()
+
+
+async def test_severing_an_origin_ends_its_calls_and_no_others() -> None:
+    asked = asyncio.Event()
+
+    async def script(peer: Peer, number: int) -> None:
+        await peer.request()
+        asked.set()
+        await peer.gone()
+
+    client = Client()
+    async with serving(script) as server, serving(script) as other:
+        call, elsewhere = (asyncio.ensure_future(ask(client, one.origin)) for one in (server, other))
+        await asked.wait()
+        client.sever(server.origin)
+        client.sever(server.origin)
+        with pytest.raises(ConnectFault, match="has ended"):
+            await call
+        assert not elsewhere.done()
+        await client.aclose()
+        with pytest.raises(ConnectFault, match="client was closed"):
+            await elsewhere

@@ -12,6 +12,7 @@ from rung.local import engine as engines
 from rung.local.desk import Desk
 from rung.local.engine import Engine
 from rung.local.health import STOPPED, Health, Listener, State
+from rung.local.pulse import Pulse
 from rung.local.speeds import Speed
 from rung.wire.origin import Origin
 
@@ -21,6 +22,9 @@ _STATES: dict[engines.State, State] = {
     "failed": "gone",
     "ready": "ready",
 }
+
+_BEAT = 0.01
+"""seconds between two looks whether the engine still lives while it answers"""
 
 
 class Embedded:
@@ -32,6 +36,7 @@ class Embedded:
         max_waiting: calls that may wait for a slot; more are refused.
         idle_unload: seconds without a call after which the model is unloaded; 0: never.
         on_change: told every change of health.
+        on_death: told where the engine answered, as soon as it begins to end under a call.
     """
 
     kind: Literal["embedded"] = "embedded"
@@ -46,6 +51,7 @@ class Embedded:
         max_waiting: int = 8,
         idle_unload: float = 0.0,
         on_change: Listener | None = None,
+        on_death: Callable[[Origin], None] | None = None,
     ) -> None:
         self.engine = engine
         self.alias = self.model = engine.alias
@@ -56,7 +62,9 @@ class Embedded:
         self.health = Health(lambda: self.desk.full, on_change)
         self._identify = identify
         self._idle_unload = idle_unload
+        self._on_death = on_death
         self._timer: asyncio.TimerHandle | None = None
+        self._pulse: Pulse | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._rest: tuple[State, str] = ("gone", STOPPED)
@@ -160,10 +168,26 @@ class Embedded:
             self._timer = None
 
     def _used(self) -> None:
-        """A call began or ended, or the model was loaded: count the idle time anew."""
+        """A call began or ended, or the model was loaded: count the idle time anew, feel the pulse under calls."""
         self._quiet()
+        if self.desk.running and self._pulse is None and self.engine.pid is not None:
+            self._pulse = Pulse(self.engine.pid)
+            self._feel(self._pulse)
         if self._idle_unload and self.health.up and not self.desk.running:
             self._timer = asyncio.get_running_loop().call_later(self._idle_unload, self._idle)
+
+    def _feel(self, pulse: Pulse) -> None:
+        origin = self.engine.origin
+        stopped = pulse.stopped()
+        if self.desk.running and origin is not None and not stopped:
+            asyncio.get_running_loop().call_later(_BEAT, self._feel, pulse)
+            return
+        pulse.close()
+        self._pulse = None
+        if stopped and origin is not None:
+            self.engine.ending()
+            if self._on_death is not None:
+                self._on_death(origin)
 
     def _idle(self) -> None:
         if self.health.up and not self.desk.running:

@@ -12,7 +12,9 @@ the kernel: neither may touch the gateway. It dies with us (`rung.local.engine_c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import re
 import secrets
 import sys
 import time
@@ -33,6 +35,15 @@ DEFAULT_CONTEXT = 8192
 _CHILD = (sys.executable, "-P", "-m", "rung.local.engine_child")
 _LOG_LINES = 40
 _LOG_LINE_BYTES = 300
+
+_LEAVES = 5.0
+"""seconds a child that complained has to leave by itself"""
+
+_LOADS = 1
+"""loads in a row that are tried again after a crash: what crashes while it loads does so every time"""
+
+_REASON = re.compile(r" E \w+: (?:error loading model: )*(?:error loading model hyperparameters: )?(.*)")
+"""llama.cpp's first error line"""
 
 
 class Engine:
@@ -119,6 +130,11 @@ class Engine:
             pass
         return self.state == "ready"
 
+    def ending(self) -> None:
+        """The child has begun to end, as whoever calls this has seen; the kernel will say so later."""
+        self.origin = None
+        self._become("restarting", "the engine is ending")
+
     async def lost(self, origin: Origin | None, seconds: float) -> bool:
         """Wait up to `seconds` for the news that the child behind `origin` is gone; is it?"""
         try:
@@ -149,9 +165,12 @@ class Engine:
             why, hopeless, lived = await self._run()
             if lived >= self._steady:
                 crashes = 0
-            if hopeless or crashes == len(self._delays):
-                again = "" if hopeless else f" {crashes + 1} times in a row; it is left off until rung is restarted"
-                self._become("failed", why + again)
+            most = min(_LOADS, len(self._delays)) if lived == 0 else len(self._delays)
+            if hopeless or crashes >= most:
+                whole = f"; is {self.model_path.name} whole? `rung models verify` tells"
+                check = whole if lived == 0 and "killed" not in why else ""
+                again = f" {crashes + 1} times in a row{check}; it is left off until rung is restarted"
+                self._become("failed", why if hopeless else why + again)
                 return
             self._become("restarting", why)
             await asyncio.sleep(self._delays[crashes])
@@ -179,7 +198,11 @@ class Engine:
         try:
             complaint = await self._load(child, told)
             if complaint is not None:
-                return complaint, True, 0.0
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LEAVES):  # its log is whole once it has left by itself
+                        await child.wait()
+                        await log
+                return self._unloadable(complaint), True, 0.0
             self.api_key = api_key
             since = time.monotonic()
             self._become("ready", "")
@@ -217,6 +240,13 @@ class Engine:
             return str(said["error"])
         self.origin = Origin("http", "127.0.0.1", int(said["port"]))
         return None
+
+    def _unloadable(self, complaint: str) -> str:
+        """Why the model cannot be loaded, in llama.cpp's own words where its log has them."""
+        told = next((found[1] for line in self._log if (found := _REASON.search(line))), "")
+        if not told:
+            return complaint
+        return f"{self.model_path.name} cannot be loaded: {told}; `rung models verify` tells whether it is damaged"
 
     async def _keep_log(self, stream: asyncio.StreamReader | None) -> None:
         """Drain stderr, or the child would block on a full pipe; keep its last lines."""
