@@ -15,6 +15,8 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from rung.errors import OverloadedError, RungError
 
 if TYPE_CHECKING:
@@ -45,67 +47,40 @@ def status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """The ASGI side of one request: `receive`, `send`, and the task they run in.
 
     Attributes:
         scope: ASGI's; not to be changed.
         head: the request's, if it is the same as the last one's on this connection.
-        http10: the request was an HTTP/1.0 one.
         keep_alive: the connection may carry another request after this one.
         started: bytes of the response are on their way; complete: all of them.
         gone: the client has left, nothing more can be sent.
         held: bytes of body counted against the server's budget.
     """
 
-    __slots__ = (
-        "_body",
-        "_chunked",
-        "_connection",
-        "_doomed",
-        "_head",
-        "_left",
-        "_ran",
-        "_remaining",
-        "_silent",
-        "complete",
-        "gone",
-        "head",
-        "held",
-        "http10",
-        "keep_alive",
-        "scope",
-        "started",
-        "task",
-    )
+    _connection: EdgeProtocol
+    scope: Scope
+    _body: bytes | None
+    keep_alive: bool
+    held: int = 0
+    head: Head | None = None
+    task: asyncio.Task[None] | None = None
+    started: bool = False
+    complete: bool = False
+    gone: bool = False
+    _ran: bool = False
+    _doomed: bool = False
+    _begun: bytes | None = None
+    _chunked: bool = False
+    _remaining: int = -1  # bytes of content-length still to come; -1: no content-length
+    _silent: bool = False  # 204, 304 or an answer to HEAD: the body is not written
+    _left: asyncio.Future[None] | None = None
 
-    def __init__(
-        self,
-        connection: EdgeProtocol,
-        scope: Scope,
-        body: bytes,
-        keep_alive: bool,
-        held: int = 0,
-        head: Head | None = None,
-    ) -> None:
-        self._connection = connection
-        self.scope = scope
-        self.head = head
-        self.http10 = scope["http_version"] == "1.0"
-        self._body: bytes | None = body
-        self.keep_alive = keep_alive
-        self.held = held
-        self.task: asyncio.Task[None] | None = None
-        self.started = False
-        self.complete = False
-        self.gone = False
-        self._ran = False
-        self._doomed = False
-        self._head: bytes | None = None
-        self._chunked = False
-        self._remaining = -1  # bytes of content-length still to come; -1: no content-length
-        self._silent = scope["method"] == "HEAD"  # or 204, 304: the body is not written
-        self._left: asyncio.Future[None] | None = None
+    @property
+    def http10(self) -> bool:
+        """The request was an HTTP/1.0 one."""
+        return bool(self.scope["http_version"] == "1.0")
 
     def start(self) -> None:
         """Have the application answer: at once, if it can, else in a task."""
@@ -223,13 +198,13 @@ class Exchange:
         """Set status and headers: `head` holds whole ``name: value`` lines, checked, and none about framing."""
         if self.started:
             raise RuntimeError("unexpected http.response.start")
-        self._head = status_line(status) + head
-        if status in _BODILESS:
+        self._begun = status_line(status) + head
+        if status in _BODILESS or self.scope["method"] == "HEAD":
             self._silent = True
 
     async def write(self, body: bytes, more: bool = False) -> None:
         """The next piece of the body; the last one unless there is `more`. Waits as `send` does."""
-        if self.complete or (self._head is None and not self.started):
+        if self.complete or (self._begun is None and not self.started):
             raise RuntimeError("unexpected http.response.body")
         connection = self._connection
         if connection.write_paused is not None:
@@ -238,8 +213,19 @@ class Exchange:
 
     def whole(self, status: int, head: bytes, body: bytes) -> None:
         """A response in one piece. It waits for nothing: an exchange begins when all before it has been taken."""
-        self.begin(status, head)
-        self._write(body, False)
+        connection, scope = self._connection, self.scope
+        state = connection.state
+        usual = scope["method"] != "HEAD" and scope["http_version"] == "1.1" and status not in _BODILESS
+        if not usual or not self.keep_alive or self.gone or self.started or state.draining:
+            self.begin(status, head)
+            self._write(body, False)
+            return
+        self.started = self.complete = True
+        line = STATUS_LINES.get(status) or status_line(status)
+        connection.transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (line, head, len(body), state.date(), body))
+        if self._left is not None and not self._left.done():
+            self._left.set_result(None)
+        connection.exchange_complete(self)
 
     def _write(self, body: bytes, more: bool) -> None:
         if self.gone:
@@ -279,7 +265,7 @@ class Exchange:
 
     def _first(self, body: bytes, more: bool) -> bytes:
         """The head, with what depends on the body, and the first piece of the body."""
-        head, self._head = self._head or b"", None
+        head, self._begun = self._begun or b"", None
         framing = closing = b""
         if self._silent:
             body = b""
