@@ -3,7 +3,7 @@
     python benchmarks/tasks/generate.py > tasks.jsonl       then: rung bench tasks --data tasks.jsonl
 
 `wordings/CLASS.txt` holds families (``## name``) of templates, one a line: ``\\n`` is a line break, ``{slot}`` a line
-of that section of `payloads.txt`, and what stands before ``|||`` is a system prompt. Wordings and payloads were written
+of that section of `payloads.txt`, what stands before ``|||`` is a system prompt, and a prompt may begin with the response format it is sent with. Wordings and payloads were written
 for rung and stand under its licence (MIT). A row: ``{"prompt", "system"?, "task_type", "source"}``, where `source`
 is ``own:FAMILY``, so that whole families can be held out.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+_FORM = re.compile(r"<(json|(?:schema|enum): [^>]*)> ")
 _SLOT = re.compile(r"\{([a-z]+)\}")
 
 
@@ -62,9 +63,26 @@ def rows(each: int = 3, seed: int = 7, fill: dict[str, list[str]] | None = None)
                 continue
             seen.add(text)
             system, bar, prompt = text.replace("\\n", "\n").partition(" ||| ")
-            row = {"prompt": prompt if bar else system, "task_type": task, "source": f"own:{family}"}
-            out.append(row | {"system": system} if bar else row)
+            row: dict[str, Any] = {"prompt": prompt if bar else system, "task_type": task, "source": f"own:{family}"}
+            if bar:
+                row["system"] = system
+            form = _FORM.match(row["prompt"])
+            if form:
+                row["prompt"] = row["prompt"][form.end() :]
+                row["response_format"] = _response_format(form[1])
+            out.append(row)
     return out
+
+
+def _response_format(form: str) -> dict[str, Any]:
+    """``<json>``: JSON mode; ``<schema: a, b>``: a schema of text fields; ``<enum: a, b>``: one of these labels."""
+    kind, _, names = form.partition(": ")
+    if kind == "json":
+        return {"type": "json_object"}
+    listed = names.split(", ")
+    held = {"label": {"enum": listed}} if kind == "enum" else {name: {"type": "string"} for name in listed}
+    schema = {"type": "object", "properties": held, "required": list(held)}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
 def _choose(dice: random.Random, slots: dict[str, list[str]], found: re.Match[str]) -> str:

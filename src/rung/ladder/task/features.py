@@ -15,25 +15,21 @@ START_WORDS = 3
 
 
 def features(reading: Reading) -> set[str]:
-    """``=word``, ``~prefix``, ``+two words`` near the instruction; ``.word`` elsewhere; ``^word`` where it begins;
-    ``*idea``, ``*idea&idea``, ``!mark``."""
+    """``=word``, ``~prefix`` near the instruction, ``.word`` elsewhere, ``^word`` where it begins, ``$word`` its end;
+    ``*idea``, ``*idea&idea``, ``!mark``, ``!mark&idea``; ``@``: in the system prompt."""
     found = {f"!{mark}" for mark in reading.marks}
     words = reading.words
     own = reading.user_from
     lead, tail = own + LEAD_WORDS, len(words) - TAIL_WORDS
-    before = ""
     for at, word in enumerate(words):
         if lead <= at < tail:
             found.add("." + word)
-            before = ""
-            continue
-        if word not in STOP:
+        elif word not in STOP:
             found.add("=" + word)
-        if len(word) > PREFIX:
-            found.add("~" + word[:PREFIX])
-        if before and not (word in STOP and before in STOP):
-            found.add(f"+{before} {word}")
-        before = word
+            if len(word) > PREFIX:
+                found.add("~" + word[:PREFIX])
+            if at < own:
+                found.add("@" + word)
     start = reading.start
     for place, word in enumerate(words[start : start + START_WORDS]):
         if place == 0:
@@ -47,6 +43,8 @@ def features(reading: Reading) -> set[str]:
         found.add("*" + idea)
         for other in ideas[at + 1 :]:
             found.add(f"*{idea}&{other}")
+    for idea in reading.told:
+        found.add("@*" + idea)
     first = sorted((place, idea) for idea, place in reading.ideas.items() if place >= start)[:2]
     for rank, (_, idea) in enumerate(first):
         found.add(f"*{rank}{idea}")
@@ -69,5 +67,7 @@ STOP = frozenset(
 )
 """words that say nothing alone: any source has its own share of them, which is what a model would learn"""
 
-MATTER = frozenset({"payload", "code", "json", "asks", "system", "options", "numbers:many", "schema"})
+MATTER = frozenset(
+    {"payload", "code", "json", "asks", "system", "options", "numbers:many", "schema", "either", "quote", "schema_mode"}
+)
 """marks that change what an idea means"""

@@ -78,6 +78,17 @@ _ARITHMETIC = re.compile(r"[\d\s+*/^().,=?x×÷%-]{3,}$")
 _SIGNATURE_LINE = re.compile(
     r"(?:function|tool|fn|api|endpoint|outil|fonction)s?\s*\d*\s*[:=-]\s*`?[a-z_][\w.]*\(", re.IGNORECASE
 )
+_CHOICE = {
+    "either": re.compile(r"\b(?:or|ou|vs)\b[^?.:\n]{1,40}[?:]", re.IGNORECASE),
+    "slashes": re.compile(r"\b[\w-]+ ?[/|] ?[\w-]+ ?[/|] ?[\w-]+\b"),
+    "listed": re.compile(r"[(\[{](?:[\w' -]{1,24}[,;/|] ?){1,12}(?:or |ou |and |et )?[\w' -]{1,24}[)\]}]"),
+    "named": re.compile(
+        r"[:=] ?(?:[\w'-]{2,20}(?: [\w'-]{2,20})?, ?){1,12}(?:or |ou |and |et )?[\w'-]{2,20}(?: [\w'-]{2,20})?[.\n?]"
+    ),
+    "capitals": re.compile(r"\b[A-Z][A-Z_]{2,},? (?:or |ou |and )?[A-Z][A-Z_]{2,}\b"),
+    "quote": re.compile(r"[\"“«'‘][^\"“”«»\n]{8,}[\"”»'’]"),
+}
+"""ways to name labels or fields, and a short quotation"""
 _MARKUP = re.compile(r"<\?xml|<(?!https?:)([A-Za-z][\w:.-]*)(?:\s[^<>]*)?>[^<]*<")
 _LABEL = re.compile(
     r"^(?:text|input|message|review|document|context|passage|comment|tweet|ticket|source|texte|avis|phrase|sentence|utterance|query)\s*:",
@@ -106,6 +117,8 @@ class Reading:
     ideas: dict[str, int] = field(default_factory=dict)
     near: set[str] = field(default_factory=set)
     """ideas where instructions stand: the message's first and last words, and the system prompt"""
+    told: set[str] = field(default_factory=set)
+    """ideas of the system prompt"""
     marks: set[str] = field(default_factory=set)
     start: int = 0
     user_from: int = 0
@@ -122,7 +135,13 @@ def read(body: Mapping[str, Any]) -> Reading:
     said = _lift(_bounded(user), reading.marks)
     if system:
         reading.marks.add("system")
-        before = _WORD.findall(fold(_lift(system, reading.marks)))[:120]
+        lifted = _lift(system, reading.marks)
+        if _LANGUAGE_PAIR.search(lifted[:300]):
+            reading.marks.add("langpair")
+        for name, pattern in _CHOICE.items():
+            if pattern.search(lifted):
+                reading.marks.add("system:" + name)
+        before = _WORD.findall(fold(lifted))[:120]
         reading.user_from = len(before)
         reading.words = before
     words = _WORD.findall(fold(said))
@@ -357,6 +376,9 @@ def _count(said: str, words: list[str], marks: set[str]) -> None:
         marks.add("blank")
     if _SQL.search(said):
         marks.add("sql")
+    for name, pattern in _CHOICE.items():
+        if pattern.search(said):
+            marks.add(name)
     if _LANGUAGE_PAIR.search(said[:300]):
         marks.add("langpair")
     if _ARITHMETIC.match(said):
@@ -409,6 +431,8 @@ def _find_ideas(reading: Reading) -> None:
                 ideas.setdefault(idea, at)
             if at < lead or at >= tail:
                 reading.near.update(found)
+            if at < reading.user_from:
+                reading.told.update(found)
     begin = reading.user_from
     while begin < min(len(words), reading.user_from + 12) and words[begin] in _POLITE:
         begin += 1

@@ -33,7 +33,7 @@ def decide(reading: Reading) -> Ruling | None:
 def _nothing(reading: Reading) -> Ruling | None:
     if "media" in reading.marks and reading.user_words < 1:
         return Ruling("other", 0.95, "no text beside the media")
-    if not reading.words:
+    if not reading.words and not reading.marks & {"script", "arithmetic"} and "payload" not in reading.marks:
         return Ruling("other", 0.99, "no text")
     return None
 
