@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import orjson
 
 from rung import config
-from rung.answer import Answer
+from rung.answer import Answer, Usage
 from rung.backends import Backends
 from rung.call import Call, new_request_id
 from rung.config import Settings
@@ -197,6 +198,18 @@ class Gateway:
             self._lines.add(line(record))
 
     # ---- what is here ----
+
+    def rung(self, name: str) -> Rung | None:
+        """The rung called `name`: one of `rung_names`, or any ``provider:model`` of a configured provider."""
+        return self._wiring.rung(name)
+
+    def rung_names(self) -> list[str]:
+        """The rungs there are, the lowest first; a provider stands for its strong model."""
+        return self._wiring.rung_names()
+
+    def price(self, model: str, usage: Usage) -> int | None:
+        """What `usage` of ``provider:model`` costs now, in pico-dollars; None if nobody knows its price."""
+        return self._prices.cost(model, usage, datetime.now(UTC))
 
     def models(self) -> list[dict[str, Any]]:
         """Every name a client may send, in the shape of OpenAI's model list."""

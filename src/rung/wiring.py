@@ -103,6 +103,25 @@ class Wiring:
             names += [f"{name}:{model}" for model in own if model] + self._prices.model_ids(name)
         return list(dict.fromkeys(names))
 
+    def rung(self, name: str) -> Rung | None:
+        """One of `rung_names`, or the rung of a ``provider:model``."""
+        if name in self._here():
+            return self._here()[name]
+        provider = self._settings.providers.get(name)
+        if provider is not None:
+            model = provider.models.strong or provider.models.fast
+            return self.cloud(f"{name}:{model}") if model else None
+        return self.cloud(name)
+
+    def rung_names(self) -> list[str]:
+        """Every rung on this machine, then the configured providers that have a model of their own."""
+        providers = self._settings.providers.items()
+        return [*self._here(), *(name for name, told in providers if told.models.strong or told.models.fast)]
+
+    def _here(self) -> dict[str, Rung]:
+        found = {name: getattr(self.lineup, name, None) for name in ("tool", "exact", "semantic", "local")}
+        return {name: rung for name, rung in found.items() if rung is not None}
+
     def cloud_names(self) -> list[str]:
         """The models that ``auto`` may ask off this machine or on a host the user declared private."""
         asked = (self.lineup.reference, *self.lineup.clouds, *self.lineup.hosts)

@@ -1,0 +1,290 @@
+"""Does the promise hold? Runs of the opening test on a population whose risks are known.
+
+A run draws labels with replacement from a file's rows, so the file is the whole truth: what a threshold's risk is can
+be looked up, and a promise broken by bad luck in a held-out sample is not mistaken for a broken promise.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from rung.ladder.trust.bounds import binomial_tail, clopper_pearson, escalation_floor, lower
+from rung.ladder.trust.opening import COVERAGES, Opening, grid
+from rung.report.routing_curve import area, first_reaching, recovered, risk_by_coverage
+from rung.report.trust_rows import Model, Row, domain_scores, length_scores, scores_out_of_fold
+
+SPLITS = 10
+"""different divisions of the rows in the product protocol; the runs are spread over them"""
+LEARNING = 0.3
+"""share of the labels that the product protocol spends on fitting the score"""
+
+
+class Population:
+    """Rows with fixed scores: every threshold's share of calls and risk are known."""
+
+    def __init__(self, scores: Sequence[float], wrong: Sequence[bool], thresholds: Sequence[float]) -> None:
+        self.scores, self.wrong, self.thresholds = scores, wrong, list(thresholds)
+        inside = [[bad for score, bad in zip(scores, wrong, strict=True) if score >= cut] for cut in self.thresholds]
+        self.covered = [len(rows) / len(scores) for rows in inside]
+        self.risk = [sum(rows) / len(rows) if rows else 0.0 for rows in inside]
+
+    def draw(self, labels: int, dice: random.Random) -> list[int]:
+        return dice.choices(range(len(self.scores)), k=labels)
+
+    def best(self, alpha: float) -> int | None:
+        """The threshold that lets most calls through at a risk of at most alpha."""
+        fit = [at for at, risk in enumerate(self.risk) if risk <= alpha]
+        return max(fit, key=self.covered.__getitem__, default=None)
+
+
+Decide = Callable[[Population, Sequence[int], float, float], "list[int]"]
+"""(population, rows labelled in order, alpha, delta) -> the thresholds opened at any time, in order"""
+
+
+def any_time(population: Population, labels: Sequence[int], alpha: float, delta: float) -> list[int]:
+    """The product's own test, looked at after every label."""
+    opening = Opening.at(population.thresholds)
+    for row in labels:
+        opening.observe(population.scores[row], population.wrong[row], alpha, delta)
+    return list(range(opening.passed))
+
+
+def once(population: Population, labels: Sequence[int], alpha: float, delta: float) -> list[int]:
+    """Clopper-Pearson in fixed sequence, one look at the end: more power, but only for that one look."""
+    opened: list[int] = []
+    for at, (n, k) in enumerate(_counts(population, labels)):
+        if not n or not _proved(n, k, alpha, delta):
+            break
+        opened.append(at)
+    return opened
+
+
+def naive(population: Population, labels: Sequence[int], alpha: float, delta: float) -> list[int]:
+    """A tuned threshold: the lowest at which the labels so far show no more than alpha."""
+    fit = [at for at, (n, k) in enumerate(_counts(population, labels)) if n and k <= alpha * n]
+    return fit[-1:]
+
+
+@lru_cache(maxsize=100_000)
+def _proved(n: int, k: int, alpha: float, delta: float) -> bool:
+    return 1 - binomial_tail(n, k + 1, alpha) <= delta
+
+
+def _counts(population: Population, labels: Sequence[int]) -> list[tuple[int, int]]:
+    """(labels, wrong ones) at or above each threshold."""
+    rising = population.thresholds[::-1]
+    levels = [[0, 0] for _ in rising]
+    for row in labels:
+        place = bisect_left(rising, population.scores[row] + 0.0)
+        place = place if place < len(rising) and rising[place] == population.scores[row] else place - 1
+        if place >= 0:
+            levels[place][0] += 1
+            levels[place][1] += population.wrong[row]
+    totals: list[tuple[int, int]] = []
+    n = k = 0
+    for more, bad in reversed(levels):
+        n, k = n + more, k + bad
+        totals.append((n, k))
+    return totals
+
+
+def summary(results: Sequence[tuple[Population, list[int]]], alpha: float, delta: float) -> dict[str, Any]:
+    """Figures over runs, each (its population, the thresholds it opened)."""
+    low = [max((population.covered[at] for at in opened), default=0.0) for population, opened in results]
+    broken = sum(any(population.risk[at] > alpha for at in opened) for population, opened in results)
+    errors = [
+        population.risk[max(opened, key=population.covered.__getitem__)] for population, opened in results if opened
+    ]
+    runs = len(results)
+    mean = statistics.fmean(low)
+    spread = 1.96 * statistics.stdev(low) / runs**0.5 if runs > 1 else 0.0
+    return {
+        "runs": runs,
+        "violations": broken,
+        "violations_allowed": allowed(runs, delta),
+        "violation_rate": broken / runs,
+        "violation_rate_ci95": [clopper_pearson(runs, broken, 0.025)[0], clopper_pearson(runs, broken, 0.025)[1]],
+        "refused": sum(not opened for _, opened in results),
+        "answered_low_mean": mean,
+        "answered_low_ci95": [max(0.0, mean - spread), min(1.0, mean + spread)],
+        "answered_low_p10": sorted(low)[int(0.1 * (runs - 1))],
+        "error_mean": statistics.fmean(errors) if errors else None,
+    }
+
+
+def allowed(runs: int, delta: float) -> int:
+    """The most violations that a promise kept at exactly delta would show in 95 of 100 such benchmarks."""
+    count = 0
+    while binomial_tail(runs, count + 1, delta) > 0.05:
+        count += 1
+    return count
+
+
+def repeat(
+    population: Population, decide: Decide, *, alpha: float, delta: float, labels: int, runs: int, seed: str
+) -> list[tuple[Population, list[int]]]:
+    """So many runs, each with labels of its own; the same seed draws the same labels for every `decide`."""
+    results = []
+    for run in range(runs):
+        drawn = population.draw(labels, random.Random(f"{seed}/{run}"))  # noqa: S311 (no secret)
+        results.append((population, decide(population, drawn, alpha, delta)))
+    return results
+
+
+def disjoint(
+    rows: Sequence[Row], *, alpha: float, delta: float, labels: int, runs: int, seed: int
+) -> dict[str, Any] | None:
+    """The product protocol: the score is fitted on 30 % of the labels, the others come from rows it never saw.
+
+    The rest of the file is the population. None where there are too few rows to divide.
+    """
+    learning = round(LEARNING * min(labels, len(rows)))
+    if learning < 10 or len(rows) - learning < 10:
+        return None
+    splits = min(SPLITS, runs)
+    looked: dict[str, list[tuple[Population, list[int]]]] = {"any_time": [], "once": []}
+    for number in range(splits):
+        order = list(rows)
+        random.Random(f"{seed}/split/{number}").shuffle(order)  # noqa: S311 (no secret)
+        model, rest = Model(order[:learning], seed=seed), order[learning:]
+        population = Population(
+            [model.score(row) for row in rest], [row.wrong for row in rest], grid(model.held_out(), COVERAGES)
+        )
+        share = runs // splits + (number < runs % splits)
+        for name, decide in (("any_time", any_time), ("once", once)):
+            looked[name] += repeat(
+                population,
+                decide,
+                alpha=alpha,
+                delta=delta,
+                labels=labels - learning,
+                runs=share,
+                seed=f"{seed}/{number}",
+            )
+    found = summary(looked["any_time"], alpha, delta)
+    return {
+        "splits": splits,
+        "labels_to_fit": learning,
+        "labels_to_certify": labels - learning,
+        **found,
+        "once": summary(looked["once"], alpha, delta),
+    }
+
+
+def routing(scores: Sequence[float], rows: Sequence[Row], *, resamples: int, seed: int) -> dict[str, Any]:
+    """APGR and CPT of an order, with bootstrap intervals over rows; None where there is no gap to recover."""
+    strong = [row.strong for row in rows]
+    if any(one is None for one in strong):
+        return {"apgr": None, "apgr_ci95": None, "cpt50": None, "cpt80": None}
+    weak, best = [row.weak for row in rows], [float(one or 0.0) for one in strong]
+    curve = recovered(scores, weak, best)
+    if curve is None:
+        return {"apgr": None, "apgr_ci95": None, "cpt50": None, "cpt80": None}
+    dice = random.Random(f"{seed}/bootstrap")  # noqa: S311 (no secret)
+    areas = []
+    for _ in range(resamples):
+        picked = dice.choices(range(len(rows)), k=len(rows))
+        again = recovered([scores[at] for at in picked], [weak[at] for at in picked], [best[at] for at in picked])
+        if again is not None:
+            areas.append(area(again))
+    areas.sort()
+    return {
+        "apgr": area(curve),
+        "apgr_ci95": [areas[int(0.025 * len(areas))], areas[int(0.975 * (len(areas) - 1))]] if areas else None,
+        "cpt50": 100 * first_reaching(curve, 0.5),
+        "cpt80": 100 * first_reaching(curve, 0.8),
+    }
+
+
+def bench(
+    rows: Sequence[Row], *, alpha: float, delta: float, labels: int, runs: int, seed: int = 0
+) -> tuple[dict[str, Any], dict[str, list[tuple[float, float]]]]:
+    """Every protocol and control on one file: (figures, risk-by-coverage curves for a chart)."""
+    folds = 10 if len(rows) <= 2000 else 5
+    resamples = 200 if len(rows) <= 2000 else 60
+    wrong = [row.wrong for row in rows]
+    mu = sum(wrong) / len(rows)
+    scores = scores_out_of_fold(rows, folds=folds, seed=seed)
+    population = Population(scores, wrong, grid(scores))
+    how = {"alpha": alpha, "delta": delta, "labels": labels, "runs": runs}
+    found = summary(repeat(population, any_time, **how, seed=f"{seed}"), alpha, delta)
+    lowest = statistics.median(
+        lower(labels, sum(wrong[row] for row in population.draw(labels, random.Random(f"{seed}/{run}"))), delta)  # noqa: S311
+        for run in range(min(runs, 50))
+    )
+    low = found["answered_low_mean"]
+    rivals = {"prompt_length": length_scores(rows), "domain": domain_scores(rows, folds=folds, seed=seed)}
+    figures: dict[str, Any] = {
+        "rows": len(rows),
+        "alpha": alpha,
+        "delta": delta,
+        "labels": labels,
+        "seed": seed,
+        "score": "post-hoc" if rows[0].weak_text is not None and "answer_length" in rows[0].evidence else "pre-hoc",
+        "folds": folds,
+        **found,
+        "answered_low_oracle": 1 - escalation_floor(mu, alpha),
+        "weak_wrong": mu,
+        "escalation_floor": escalation_floor(mu, alpha),
+        "escalation_floor_proved": escalation_floor(lowest, alpha),
+        **routing(scores, rows, resamples=resamples, seed=seed),
+        "once": summary(repeat(population, once, **how, seed=f"{seed}"), alpha, delta),
+        "disjoint": disjoint(rows, **how, seed=seed),
+        "controls": controls(rows, population, rivals, low, how, resamples, seed),
+    }
+    curves = {"score": risk_by_coverage(scores, wrong)}
+    curves.update({name: risk_by_coverage(one, wrong) for name, one in rivals.items() if one is not None})
+    return figures, curves
+
+
+def controls(
+    rows: Sequence[Row],
+    population: Population,
+    rivals: dict[str, list[float] | None],
+    budget: float,
+    how: dict[str, Any],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """What the same file gives to those who promise nothing, know less, or know everything."""
+    alpha, delta, wrong = how["alpha"], how["delta"], population.wrong
+    mu = sum(wrong) / len(wrong)
+    weak = statistics.fmean(row.weak for row in rows)
+    known = [row.strong for row in rows if row.strong is not None]
+    strong = statistics.fmean(known) if len(known) == len(rows) else None
+    best = population.best(alpha)
+    found: dict[str, Any] = {
+        "always_strong": {"answered_low": 0.0, "error": None, "quality": strong},
+        "always_weak": {"answered_low": 1.0, "error": mu, "quality": weak},
+        "random_same_budget": {
+            "answered_low": budget,
+            "error": mu,
+            "quality": None if strong is None else budget * weak + (1 - budget) * strong,
+            "keeps_promise": mu <= alpha or not budget,
+        },
+        "naive_tuned": summary(repeat(population, naive, **how, seed=f"{seed}"), alpha, delta),
+        "best_fixed_threshold": {
+            "answered_low": 0.0 if best is None else population.covered[best],
+            "error": None if best is None else population.risk[best],
+        },
+        "oracle": {
+            "answered_low": 1 - escalation_floor(mu, alpha),
+            "error": min(mu, alpha),
+            **routing([row.weak - (row.strong or 0.0) for row in rows], rows, resamples=0, seed=seed),
+        },
+    }
+    for name, scores in rivals.items():
+        if scores is None:
+            found[name] = None
+            continue
+        other = Population(scores, wrong, grid(scores))
+        found[name] = {
+            **summary(repeat(other, any_time, **how, seed=f"{seed}"), alpha, delta),
+            **routing(scores, rows, resamples=resamples, seed=seed),
+        }
+    return found
