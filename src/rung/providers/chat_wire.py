@@ -161,6 +161,8 @@ def read_chunk(payload: bytes, name: str, *, whole: bool = False) -> Said:
     if not whole and _only_words(reply):
         return WORDS
     _checked(reply, name)
+    if whole and _only_text(reply):
+        return Said(True, True, True, False, False, "stop", reply.usage, reply.model or "")
     answer = reasons = tool_calls = False
     blank = True
     finish: str | None = None
@@ -200,6 +202,18 @@ def _only_words(reply: _Reply) -> bool:
     return type(text) is str and text != "" and not text.isspace()
 
 
+def _only_text(reply: _Reply) -> bool:
+    """Is it the usual whole answer: one choice that says something, and has said all of it?"""
+    choices = reply.choices
+    if choices is None or len(choices) != 1:
+        return False
+    text = choices[0].message
+    if text is None or choices[0].finish_reason != "stop" or text.tool_calls or text.function_call:
+        return False
+    told = text.content
+    return type(told) is str and told != "" and not told.isspace()
+
+
 _BROKEN = ("insufficient_system_resource", "error")
 """finish reasons that say the provider itself gave up"""
 
@@ -220,7 +234,8 @@ def read_usage(wire: WireUsage) -> Usage:
     if wire.completion_tokens_details is not None:
         reasoning = min(wire.completion_tokens_details.reasoning_tokens or 0, completion)
     rest = max(prompt - cached - written, 0)
-    return Usage(rest, cached, written - long, completion - reasoning, reasoning, long, tier_of(wire.service_tier))
+    tier = tier_of(wire.service_tier) if wire.service_tier else ""
+    return Usage(rest, cached, written - long, completion - reasoning, reasoning, long, tier)
 
 
 def tier_of(name: str | None) -> str:

@@ -104,7 +104,7 @@ class ExactRung:
         entry = self._cache.get(key)
         if entry is not None and (self._alone or admissible(entry, call)):
             shape = shape_of(stream=call.stream, include_usage=call.include_usage)
-            data = entry.replays.get(shape)
+            data = entry.replay(shape)
             if data is None:
                 if _is_long(entry, shape):
                     return None
@@ -127,7 +127,7 @@ class ExactRung:
         while flight is None or await _look_again(flight, give_up - loop.time()):
             entry = self._cache.get(key)
             if entry is not None and (self._alone or admissible(entry, call)):
-                data = entry.replays.get(shape)
+                data = entry.replay(shape)
                 if data is None:
                     data = await asyncio.to_thread(_converted, entry, shape)
                     self._keep(key, entry, shape, data)

@@ -84,7 +84,7 @@ class ExactCache:
     def remember(self, key: bytes, entry: Stored, shape: str, data: bytes) -> None:
         """Keep `data`, a conversion of `entry`, for the next hit of that shape, if there is room for it."""
         if self._entries.get(key) is entry and entry.size + len(data) <= self.max_entry_bytes:
-            entry.replays[shape] = data
+            entry.remember(shape, data)
             self._bytes += len(data)
             self._shrink()
 

@@ -44,20 +44,32 @@ class Stored(msgspec.Struct, gc=False):
     tool_calls: bool = False
     stripped: tuple[str, ...] = ()
     simulated: bool = False
-    replays: dict[str, bytes] = msgspec.field(default_factory=dict)
-    """`data` in the shapes asked for so far"""
+    replays: dict[str, bytes] | None = None
+    """`data` in the other shapes asked for so far"""
+    clean: bool = False
+    """`data` holds nothing that belonged to its first delivery only"""
 
     def __post_init__(self) -> None:
-        if self.data.find(b'"rung":') < 0:  # inside a string its quotes would be escaped
-            self.replays[self.shape] = self.data
+        self.clean = self.data.find(b'"rung":') < 0  # inside a string its quotes would be escaped
+
+    def replay(self, shape: str) -> bytes | None:
+        """`data` in `shape`, if it need not be converted."""
+        if shape == self.shape and self.clean:
+            return self.data
+        return self.replays.get(shape) if self.replays is not None else None
+
+    def remember(self, shape: str, data: bytes) -> None:
+        """Keep a conversion."""
+        if self.replays is None:
+            self.replays = {}
+        self.replays[shape] = data
 
     @property
     def size(self) -> int:
         """Bytes this entry counts for."""
         size = ENTRY_OVERHEAD + len(self.data)
-        for replay in self.replays.values():
-            if replay is not self.data:
-                size += len(replay)
+        if self.replays is not None:
+            size += sum(map(len, self.replays.values()))
         return size
 
     def converted(self, shape: str) -> bytes:
