@@ -113,6 +113,8 @@ class Evidence(msgspec.Struct, gc=False):
     stripped: tuple[str, ...] = ()
     """request fields removed because the model rejects them"""
     simulated: bool = False
+    label_probability: float | None = None
+    """of an answer that is one of a few labels: the share of the model's probability on labels that is on this one"""
 
 
 class Answer(msgspec.Struct):

@@ -459,7 +459,7 @@ async def test_a_call_written_as_text_becomes_a_tool_call(rung: LocalRung, engin
     assert only["finish_reason"] == answer.evidence.finish_reason == "tool_calls"
     assert only["message"]["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a":1}'}
     assert only["message"]["content"] is None
-    assert "tool_choice" not in engine.seen[0]
+    assert engine.seen[0].get("tool_choice") in (None, "none")  # a grammar of ours requires the call
     assert engine.seen[0]["tools"] == [TOOL]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rung.cli.bench_hedging import command as hedging
+from rung.cli.bench_local import command as local
 from rung.cli.bench_tasks import command as tasks
 from rung.cli.bench_tools import command as tools
 
@@ -15,5 +16,6 @@ def command() -> None:
 
 
 command.add_command(hedging, "hedging")
+command.add_command(local, "local")
 command.add_command(tasks, "tasks")
 command.add_command(tools, "tools")

@@ -7,26 +7,42 @@ abandoned prompt until it is read (measured: minutes). With progress the slot is
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import math
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import orjson
 from msgspec.structs import replace
 
-from rung.answer import Answer, Event
+from rung import completion
+from rung.answer import Answer, Event, Evidence, Usage
 from rung.call import Call
 from rung.errors import BadAnswerFault, ConnectFault, EngineFault
+from rung.local import grammar, labels
 from rung.local.backend import Backend
 from rung.local.speeds import timings
 from rung.local.toolcalls import read_tool_calls
 from rung.providers.endpoint import Endpoint, Price
 from rung.providers.openai_compatible import OpenAICompatible
-from rung.store.replay import to_frames, to_whole
+from rung.store.replay import chunks, to_frames, to_whole
+from rung.tools import CannotAnswer, Options
+from rung.tools.schema import against_schema
 from rung.wire.client import Client, Deadlines, Origin
 from rung.wire.splice import edit
 
 _PROGRESS = b'"prompt_progress":'
 """only ever a key: inside a JSON string the quote before the colon would be escaped"""
+
+_PROGRESSING: dict[str, Any] = {
+    "stream": True,
+    "return_progress": True,
+    "stream_options": {"include_usage": True},
+}
+
+_LOOKED_AT = 40
+"""tokens whose probability is looked at where a label is chosen"""
 
 _USAGE_ONLY = b'"choices":[]'
 """only ever a member, for the same reason: the chunk that holds usage and times"""
@@ -42,15 +58,25 @@ class Embedded:
         self._life: tuple[Origin, OpenAICompatible] | None = None
 
     async def chat(self, call: Call, model: str, deadlines: Deadlines) -> Answer:
-        """Raises EngineFault if the engine is not there or breaks off, else as `OpenAICompatible.chat`."""
+        """Answer a call, held to the schema it asks for if any.
+
+        A call that leaves only a few labels is answered from their probabilities. Raises EngineFault if the engine
+        is not there or breaks off, RejectedFault (400) for a schema that cannot be enforced, else as
+        `OpenAICompatible.chat`.
+        """
         origin = self._backend.origin
         if origin is None:
             raise _crashed()
         tools = _tools(call.body)
+        schema = _schema(call.body, tools)
         try:
-            answer = await self._provider(origin).chat(_streamed(call, tools), model, deadlines)
+            choice = labels.read(call.body)
+            if choice is not None and (answer := await self._choose(call, model, choice, deadlines)) is not None:
+                return answer
+            answer = await self._provider(origin).chat(_streamed(call, tools, schema), model, deadlines)
             assert answer.events is not None
-            answer.events = self._clean(answer.events, usage=call.include_usage or not call.stream or bool(tools))
+            clean = self._clean(answer.events, usage=call.include_usage or not call.stream or bool(tools))
+            answer.events = clean if schema is None or tools else _checked(answer, clean, schema[0])
             if call.stream and not tools:
                 return answer
             frames = b"".join([event.data async for event in answer.events])
@@ -65,6 +91,61 @@ class Embedded:
             answer.events, answer.body = None, body
         return answer
 
+    async def _choose(self, call: Call, model: str, choice: labels.Choice, deadlines: Deadlines) -> Answer | None:
+        """Answer with the likeliest of a few labels; None if the model would rather say something else."""
+        tally = labels.Tally(choice)
+        told: Usage | None = None
+        for _ in range(labels.MAX_ROUNDS):
+            tokens, usage = await self._next(call, model, choice.before + tally.typed, deadlines)
+            told = usage if told is None else told
+            if not tally.add(tokens):
+                return None
+            if tally.label is not None:
+                break
+        if tally.label is None:
+            return None
+        text, usage = choice.answer(tally.label), told or Usage()
+        evidence = Evidence("stop", True, usage, self._price(model, usage), label_probability=tally.probability)
+        answer = Answer(rung="local", model=f"local:{model}", evidence=evidence)
+        if call.stream:
+            frames = completion.frames(
+                text, model=model, request_id=call.request_id, include_usage=call.include_usage, usage=usage
+            )
+            answer.events = _once(b"".join(frames))
+        else:
+            answer.body = completion.whole(text, model=model, request_id=call.request_id, usage=usage)
+        return answer
+
+    async def _next(
+        self, call: Call, model: str, begun: str, deadlines: Deadlines
+    ) -> tuple[list[tuple[str, float]], Usage | None]:
+        """The likeliest tokens after the answer has `begun`, with their probabilities, and what asking took."""
+        origin = self._backend.origin
+        if origin is None:
+            raise _crashed()
+        messages = list(call.body["messages"])
+        if begun:
+            messages.append({"role": "assistant", "content": begun})
+        body = {
+            "model": model,
+            "messages": messages,
+            "max_tokens": 1,
+            "temperature": 0,
+            "logprobs": True,
+            "top_logprobs": _LOOKED_AT,
+            **_PROGRESSING,
+        }
+        asked = replace(call, body=body, raw=orjson.dumps(body), stream=True, include_usage=True)
+        answer = await self._provider(origin).chat(asked, model, deadlines)
+        assert answer.events is not None
+        frames = b"".join([event.data async for event in self._clean(answer.events, usage=True)])
+        for chunk in chunks(frames):
+            for part in chunk.get("choices") or ():
+                for token in (part.get("logprobs") or {}).get("content") or ():
+                    likely = [(one["token"], math.exp(one["logprob"])) for one in token["top_logprobs"]]
+                    return likely, answer.evidence.usage
+        return [], answer.evidence.usage
+
     def _provider(self, origin: Origin) -> OpenAICompatible:
         if self._life is None or self._life[0] != origin:
             headers = self._backend.headers + b"content-type: application/json\r\n"
@@ -72,7 +153,7 @@ class Embedded:
             self._life = (origin, OpenAICompatible(endpoint, self._client))
         return self._life[1]
 
-    async def _clean(self, events: AsyncIterator[Event], *, usage: bool) -> AsyncIterator[Event]:
+    async def _clean(self, events: AsyncIterator[Event], *, usage: bool) -> AsyncGenerator[Event, None]:
         """The stream without its progress and, unless they are wanted, without the chunk of usage and times.
 
         Raises EngineFault where the engine breaks off. Closing it closes `events`.
@@ -100,16 +181,53 @@ def _tools(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [] if body.get("tool_choice") == "none" else body.get("tools") or []
 
 
-def _streamed(call: Call, tools: list[dict[str, Any]]) -> Call:
+def _schema(body: dict[str, Any], tools: list[dict[str, Any]]) -> tuple[Any, str] | None:
+    """The schema the whole answer is held to, and where in the call it stands."""
+    return grammar.tool_calls(tools, body.get("tool_choice")) if tools else grammar.wanted(body)
+
+
+def _streamed(call: Call, tools: list[dict[str, Any]], schema: tuple[Any, str] | None) -> Call:
     """The same call as a stream with progress (llama-server's ``return_progress``) and its times at the end.
 
-    The choice of a tool is left out: llama.cpp cannot force these models, it only stalls; and tools that must
-    not be used are better not told.
+    What the answer is held to goes as a grammar of ours; llama.cpp's own reading of ``response_format`` leaves
+    keywords out without a word. It takes no grammar beside a choice of tools, so that is said to be ``none``: the
+    tools stay in the prompt. Tools that must not be used are better not told.
     """
-    body = {**call.body, "stream": True, "return_progress": True, "stream_options": {"include_usage": True}}
+    told: dict[str, Any] = dict(_PROGRESSING)
     remove = ["tool_choice", *([] if tools else ["tools"])]
-    told = {"stream": b"true", "return_progress": b"true", "stream_options": b'{"include_usage":true}'}
-    return replace(call, body=body, raw=edit(call.raw, replace=told, remove=remove), stream=True, include_usage=True)
+    if schema is not None:
+        told["grammar"] = grammar.grammar(*schema)
+        remove.append("response_format")
+        if tools:
+            told["tool_choice"] = "none"
+            remove.remove("tool_choice")
+    body = {**call.body, **told}
+    raw = edit(call.raw, replace={name: orjson.dumps(value) for name, value in told.items()}, remove=remove)
+    return replace(call, body=body, raw=raw, stream=True, include_usage=True)
+
+
+async def _checked(answer: Answer, events: AsyncGenerator[Event, None], schema: Any) -> AsyncIterator[Event]:
+    """The same events; what has ended by itself is valid under `schema`, or BadAnswerFault is raised.
+
+    The grammar sees to it already. This is for a grammar the engine could not read: it only logs that.
+    """
+    frames: list[bytes] = []
+    async with aclosing(events):
+        async for event in events:
+            frames.append(event.data)
+            if event.last and answer.evidence.finish_reason == "stop":
+                text = orjson.loads(to_whole(b"".join(frames)))["choices"][0]["message"].get("content") or ""
+                await asyncio.to_thread(_require_valid, text, schema)  # the first time it loads a library
+            yield event
+
+
+def _require_valid(text: str, schema: Any) -> None:
+    try:
+        result = against_schema(text, Options(schema=orjson.dumps(schema).decode()))
+    except CannotAnswer:
+        return  # jsonschema is not installed, or the schema costs too much to evaluate: the grammar stands alone
+    if not result.ok:
+        raise BadAnswerFault("the local model's answer does not have the schema asked for", code="schema_mismatch")
 
 
 def _with_tool_calls(body: bytes, asked: dict[str, Any], tools: list[dict[str, Any]], answer: Answer) -> bytes:
@@ -151,7 +269,7 @@ def _without(data: bytes, mark: bytes) -> bytes:
 
 def _as_engine_fault(error: BaseException) -> BaseException:
     """A broken connection to our own child means that it crashed; anything else is what it is."""
-    cut = isinstance(error, BadAnswerFault) and error.code not in ("empty_answer", "no_tool_call")
+    cut = isinstance(error, BadAnswerFault) and error.code not in ("empty_answer", "no_tool_call", "schema_mismatch")
     return _crashed() if cut or isinstance(error, ConnectFault) else error
 
 
