@@ -8,7 +8,7 @@ over ten bins; calls with the same score count as sent up together in part.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 Curve = list[tuple[float, float]]
 """(share of calls sent up, value), rising shares from 0 to 1"""
@@ -34,13 +34,12 @@ def recovered(scores: Sequence[float], weak: Sequence[float], strong: Sequence[f
 
 def area(curve: Curve) -> float:
     """The area under a curve: of a `recovered` one, its APGR."""
-    pairs = zip(curve, curve[1:], strict=False)
-    return sum((x2 - x1) * (y1 + y2) / 2 for (x1, y1), (x2, y2) in pairs)
+    return sum((x2 - x1) * (y1 + y2) / 2 for (x1, y1), (x2, y2) in pairwise(curve))
 
 
 def first_reaching(curve: Curve, value: float) -> float:
     """The least share at which a curve reaches `value` (1.0 if it never does): of a `recovered` one, its CPT."""
-    for (x1, y1), (x2, y2) in zip(curve, curve[1:], strict=False):
+    for (x1, y1), (x2, y2) in pairwise(curve):
         if y2 >= value:
             return x2 if y2 == y1 else x1 + (x2 - x1) * max(0.0, value - y1) / (y2 - y1)
     return 1.0

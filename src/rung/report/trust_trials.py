@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 import statistics
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,17 @@ SPLITS = 10
 """different divisions of the rows in the product protocol; the runs are spread over them"""
 LEARNING = 0.3
 """share of the labels that the product protocol spends on fitting the score"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What every run promises and may spend. `seed` decides folds, forests, divisions and draws."""
+
+    alpha: float
+    delta: float
+    labels: int
+    runs: int
+    seed: int = 0
 
 
 class Population:
@@ -80,8 +92,7 @@ def _counts(population: Population, labels: Sequence[int]) -> list[tuple[int, in
     rising = population.thresholds[::-1]
     levels = [[0, 0] for _ in rising]
     for row in labels:
-        place = bisect_left(rising, population.scores[row] + 0.0)
-        place = place if place < len(rising) and rising[place] == population.scores[row] else place - 1
+        place = bisect_right(rising, population.scores[row]) - 1
         if place >= 0:
             levels[place][0] += 1
             levels[place][1] += population.wrong[row]
@@ -93,8 +104,9 @@ def _counts(population: Population, labels: Sequence[int]) -> list[tuple[int, in
     return totals
 
 
-def summary(results: Sequence[tuple[Population, list[int]]], alpha: float, delta: float) -> dict[str, Any]:
+def summary(results: Sequence[tuple[Population, list[int]]], plan: Plan) -> dict[str, Any]:
     """Figures over runs, each (its population, the thresholds it opened)."""
+    alpha, delta = plan.alpha, plan.delta
     low = [max((population.covered[at] for at in opened), default=0.0) for population, opened in results]
     broken = sum(any(population.risk[at] > alpha for at in opened) for population, opened in results)
     errors = [
@@ -108,7 +120,7 @@ def summary(results: Sequence[tuple[Population, list[int]]], alpha: float, delta
         "violations": broken,
         "violations_allowed": allowed(runs, delta),
         "violation_rate": broken / runs,
-        "violation_rate_ci95": [clopper_pearson(runs, broken, 0.025)[0], clopper_pearson(runs, broken, 0.025)[1]],
+        "violation_rate_ci95": clopper_pearson(runs, broken, 0.025),
         "refused": sum(not opened for _, opened in results),
         "answered_low_mean": mean,
         "answered_low_ci95": [max(0.0, mean - spread), min(1.0, mean + spread)],
@@ -125,71 +137,56 @@ def allowed(runs: int, delta: float) -> int:
     return count
 
 
-def repeat(
-    population: Population, decide: Decide, *, alpha: float, delta: float, labels: int, runs: int, seed: str
-) -> list[tuple[Population, list[int]]]:
-    """So many runs, each with labels of its own; the same seed draws the same labels for every `decide`."""
+def repeat(population: Population, decide: Decide, plan: Plan, part: str = "") -> list[tuple[Population, list[int]]]:
+    """The runs of a plan, each with labels of its own; the same seed draws the same labels for every `decide`."""
     results = []
-    for run in range(runs):
-        drawn = population.draw(labels, random.Random(f"{seed}/{run}"))  # noqa: S311 (no secret)
-        results.append((population, decide(population, drawn, alpha, delta)))
+    for run in range(plan.runs):
+        drawn = population.draw(plan.labels, random.Random(f"{plan.seed}/{part}/{run}"))  # noqa: S311 (no secret)
+        results.append((population, decide(population, drawn, plan.alpha, plan.delta)))
     return results
 
 
-def disjoint(
-    rows: Sequence[Row], *, alpha: float, delta: float, labels: int, runs: int, seed: int
-) -> dict[str, Any] | None:
+def disjoint(rows: Sequence[Row], plan: Plan) -> dict[str, Any] | None:
     """The product protocol: the score is fitted on 30 % of the labels, the others come from rows it never saw.
 
     The rest of the file is the population. None where there are too few rows to divide.
     """
-    learning = round(LEARNING * min(labels, len(rows)))
+    learning = round(LEARNING * min(plan.labels, len(rows)))
     if learning < 10 or len(rows) - learning < 10:
         return None
-    splits = min(SPLITS, runs)
-    looked: dict[str, list[tuple[Population, list[int]]]] = {"any_time": [], "once": []}
+    splits = min(SPLITS, plan.runs)
+    looked: dict[Decide, list[tuple[Population, list[int]]]] = {any_time: [], once: []}
     for number in range(splits):
         order = list(rows)
-        random.Random(f"{seed}/split/{number}").shuffle(order)  # noqa: S311 (no secret)
-        model, rest = Model(order[:learning], seed=seed), order[learning:]
+        random.Random(f"{plan.seed}/split/{number}").shuffle(order)  # noqa: S311 (no secret)
+        model, rest = Model(order[:learning], seed=plan.seed), order[learning:]
         population = Population(
             [model.score(row) for row in rest], [row.wrong for row in rest], grid(model.held_out(), COVERAGES)
         )
-        share = runs // splits + (number < runs % splits)
-        for name, decide in (("any_time", any_time), ("once", once)):
-            looked[name] += repeat(
-                population,
-                decide,
-                alpha=alpha,
-                delta=delta,
-                labels=labels - learning,
-                runs=share,
-                seed=f"{seed}/{number}",
-            )
-    found = summary(looked["any_time"], alpha, delta)
+        runs = plan.runs // splits + (number < plan.runs % splits)
+        share = replace(plan, labels=plan.labels - learning, runs=runs)
+        for decide, results in looked.items():
+            results += repeat(population, decide, share, str(number))
     return {
         "splits": splits,
         "labels_to_fit": learning,
-        "labels_to_certify": labels - learning,
-        **found,
-        "once": summary(looked["once"], alpha, delta),
+        "labels_to_certify": plan.labels - learning,
+        **summary(looked[any_time], plan),
+        "once": summary(looked[once], plan),
     }
 
 
-def routing(scores: Sequence[float], rows: Sequence[Row], *, resamples: int, seed: int) -> dict[str, Any]:
-    """APGR and CPT of an order, with bootstrap intervals over rows; None where there is no gap to recover."""
-    strong = [row.strong for row in rows]
-    if any(one is None for one in strong):
-        return {"apgr": None, "apgr_ci95": None, "cpt50": None, "cpt80": None}
-    weak, best = [row.weak for row in rows], [float(one or 0.0) for one in strong]
-    curve = recovered(scores, weak, best)
+def routing(scores: Sequence[float], rows: Sequence[Row], seed: int) -> dict[str, Any]:
+    """APGR and CPT (%) of an order, with a bootstrap interval over rows; None where there is no gap to recover."""
+    weak, strong = [row.weak for row in rows], [row.strong or 0.0 for row in rows]
+    curve = None if any(row.strong is None for row in rows) else recovered(scores, weak, strong)
     if curve is None:
         return {"apgr": None, "apgr_ci95": None, "cpt50": None, "cpt80": None}
     dice = random.Random(f"{seed}/bootstrap")  # noqa: S311 (no secret)
     areas = []
-    for _ in range(resamples):
+    for _ in range(200 if len(rows) <= 2000 else 50):
         picked = dice.choices(range(len(rows)), k=len(rows))
-        again = recovered([scores[at] for at in picked], [weak[at] for at in picked], [best[at] for at in picked])
+        again = recovered([scores[at] for at in picked], [weak[at] for at in picked], [strong[at] for at in picked])
         if again is not None:
             areas.append(area(again))
     areas.sort()
@@ -201,58 +198,60 @@ def routing(scores: Sequence[float], rows: Sequence[Row], *, resamples: int, see
     }
 
 
-def bench(
-    rows: Sequence[Row], *, alpha: float, delta: float, labels: int, runs: int, seed: int = 0
-) -> tuple[dict[str, Any], dict[str, list[tuple[float, float]]]]:
+Curves = dict[str, list[tuple[float, float]]]
+
+
+def bench(rows: Sequence[Row], plan: Plan) -> tuple[dict[str, Any], Curves]:
     """Every protocol and control on one file: (figures, risk-by-coverage curves for a chart)."""
+    alpha, seed = plan.alpha, plan.seed
     folds = 10 if len(rows) <= 2000 else 5
-    resamples = 200 if len(rows) <= 2000 else 60
     wrong = [row.wrong for row in rows]
     mu = sum(wrong) / len(rows)
     scores = scores_out_of_fold(rows, folds=folds, seed=seed)
     population = Population(scores, wrong, grid(scores))
-    how = {"alpha": alpha, "delta": delta, "labels": labels, "runs": runs}
-    found = summary(repeat(population, any_time, **how, seed=f"{seed}"), alpha, delta)
-    lowest = statistics.median(
-        lower(labels, sum(wrong[row] for row in population.draw(labels, random.Random(f"{seed}/{run}"))), delta)  # noqa: S311
-        for run in range(min(runs, 50))
-    )
-    low = found["answered_low_mean"]
+    found = summary(repeat(population, any_time, plan), plan)
     rivals = {"prompt_length": length_scores(rows), "domain": domain_scores(rows, folds=folds, seed=seed)}
     figures: dict[str, Any] = {
         "rows": len(rows),
         "alpha": alpha,
-        "delta": delta,
-        "labels": labels,
+        "delta": plan.delta,
+        "labels": plan.labels,
         "seed": seed,
-        "score": "post-hoc" if rows[0].weak_text is not None and "answer_length" in rows[0].evidence else "pre-hoc",
+        "score": "post-hoc" if "answer_length" in rows[0].evidence else "pre-hoc",
         "folds": folds,
         **found,
         "answered_low_oracle": 1 - escalation_floor(mu, alpha),
         "weak_wrong": mu,
         "escalation_floor": escalation_floor(mu, alpha),
-        "escalation_floor_proved": escalation_floor(lowest, alpha),
-        **routing(scores, rows, resamples=resamples, seed=seed),
-        "once": summary(repeat(population, once, **how, seed=f"{seed}"), alpha, delta),
-        "disjoint": disjoint(rows, **how, seed=seed),
-        "controls": controls(rows, population, rivals, low, how, resamples, seed),
+        "escalation_floor_proved": escalation_floor(_proved_risk(population, plan), alpha),
+        **routing(scores, rows, seed),
+        "once": summary(repeat(population, once, plan), plan),
+        "disjoint": disjoint(rows, plan),
+        "controls": controls(rows, population, rivals, plan, found["answered_low_mean"]),
     }
     curves = {"score": risk_by_coverage(scores, wrong)}
     curves.update({name: risk_by_coverage(one, wrong) for name, one in rivals.items() if one is not None})
     return figures, curves
 
 
-def controls(
-    rows: Sequence[Row],
-    population: Population,
-    rivals: dict[str, list[float] | None],
-    budget: float,
-    how: dict[str, Any],
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    """What the same file gives to those who promise nothing, know less, or know everything."""
-    alpha, delta, wrong = how["alpha"], how["delta"], population.wrong
+def _proved_risk(population: Population, plan: Plan) -> float:
+    """The weak model's own risk as a user would know it after all labels: the median lower bound of some runs."""
+    bounds = []
+    for run in range(min(plan.runs, 50)):
+        drawn = population.draw(plan.labels, random.Random(f"{plan.seed}//{run}"))  # noqa: S311 (no secret)
+        bounds.append(lower(plan.labels, sum(population.wrong[row] for row in drawn), plan.delta))
+    return statistics.median(bounds)
+
+
+Rivals = dict[str, "list[float] | None"]
+
+
+def controls(rows: Sequence[Row], population: Population, rivals: Rivals, plan: Plan, budget: float) -> dict[str, Any]:
+    """What the same file gives to those who promise nothing, know less, or know everything.
+
+    `budget`: the share answered low that the random control gets too.
+    """
+    alpha, wrong = plan.alpha, population.wrong
     mu = sum(wrong) / len(wrong)
     weak = statistics.fmean(row.weak for row in rows)
     known = [row.strong for row in rows if row.strong is not None]
@@ -265,9 +264,8 @@ def controls(
             "answered_low": budget,
             "error": mu,
             "quality": None if strong is None else budget * weak + (1 - budget) * strong,
-            "keeps_promise": mu <= alpha or not budget,
         },
-        "naive_tuned": summary(repeat(population, naive, **how, seed=f"{seed}"), alpha, delta),
+        "naive_tuned": summary(repeat(population, naive, plan), plan),
         "best_fixed_threshold": {
             "answered_low": 0.0 if best is None else population.covered[best],
             "error": None if best is None else population.risk[best],
@@ -275,16 +273,12 @@ def controls(
         "oracle": {
             "answered_low": 1 - escalation_floor(mu, alpha),
             "error": min(mu, alpha),
-            **routing([row.weak - (row.strong or 0.0) for row in rows], rows, resamples=0, seed=seed),
+            **routing([row.weak - (row.strong or 0.0) for row in rows], rows, plan.seed),
         },
     }
     for name, scores in rivals.items():
-        if scores is None:
-            found[name] = None
-            continue
-        other = Population(scores, wrong, grid(scores))
-        found[name] = {
-            **summary(repeat(other, any_time, **how, seed=f"{seed}"), alpha, delta),
-            **routing(scores, rows, resamples=resamples, seed=seed),
-        }
+        found[name] = None
+        if scores is not None:
+            other = Population(scores, wrong, grid(scores))
+            found[name] = {**summary(repeat(other, any_time, plan), plan), **routing(scores, rows, plan.seed)}
     return found
