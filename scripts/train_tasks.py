@@ -53,7 +53,7 @@ MAY_SHIP = {
 }
 """Not: natural_qa, arc_challenge (share-alike), trivia_qa (questions of others), mmlu (holds RACE: research only),
 jsonschemabench (no licence)."""
-ROUNDS: tuple[str, ...] = ("round_1", "round_2")
+ROUNDS: tuple[str, ...] = ("round_1", "round_2", "round_3", "round_4")
 FEWEST = 3
 """a feature must stand in so many rows"""
 STRENGTH = 0.6

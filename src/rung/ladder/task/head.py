@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 from rung.ladder.task.features import features
 from rung.ladder.task.reading import Reading
+from rung.ladder.task.rules import may_be_formatting
 
+NEVER = -1e9
+"""`validation_formatting` leads towards the local rung: not said where nothing speaks of form or validity"""
 DOUBT = 0.30
 """below this confidence a guess is `other`"""
 
@@ -36,6 +39,8 @@ def guess(reading: Reading) -> tuple[str, float, str]:
             scores[at] += weight
     unit = weights.scale / sqrt(len(known)) if known else 0.0
     logits = [bias + unit * score for bias, score in zip(weights.bias, scores, strict=True)]
+    if not may_be_formatting(reading):
+        logits[weights.classes.index("validation_formatting")] = NEVER
     top = max(logits)
     parts = [exp(logit - top) for logit in logits]
     best = logits.index(top)

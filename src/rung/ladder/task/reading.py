@@ -70,6 +70,12 @@ _PAIRS = re.compile(r"(?:^[^,;\t\s]+[,;\t][^,;\t\s]+$\n?){3,}", re.MULTILINE)
 _TOML = re.compile(
     r"^[ \t]*[\w.-]+[ \t]*=[ \t]*[\"'\d\[tf{][^\n]*\n(?:[ \t]*(?:[\w.-]+[ \t]*=|\[)|\s*\n)", re.MULTILINE
 )
+_NAMES_A_FORM = re.compile(r"\b(?:ya?ml|toml|csv|ini)\b", re.IGNORECASE)
+_TOML_BLOCK = re.compile(r"(?:^[ \t]*(?:\[[\w.\" -]+\]|[\w.-]+[ \t]*=[^\n]*)[ \t]*(?:\n\s*|\Z)){2,}", re.MULTILINE)
+_YAML_BLOCK = re.compile(
+    r"(?:^[ \t]*(?:- )?[\w.-]+:(?:[ \t][^\n]{0,80})?(?:\n|\Z)|^[ \t]+- [^\n]*(?:\n|\Z)){2,}", re.MULTILINE
+)
+_ROWS_BLOCK = re.compile(r"(?:^[^\s,;][^,;\n]{0,60}[,;]\S[^\n]*(?:\n|\Z)){2,}", re.MULTILINE)
 _LANGUAGE_PAIR = re.compile(
     r"\b(?:en|fr|de|es|it|pt|nl|ru|zh|ja|pl)\s*(?:->|→|=>|>|2|to|vers)\s*(?:en|fr|de|es|it|pt|nl|ru|zh|ja|pl)\b",
     re.IGNORECASE,
@@ -273,6 +279,11 @@ def _lift(text: str, marks: set[str]) -> str:
         text = _FENCE.sub(fenced, text)
     if "`" in text:
         text = _TICKED.sub(_ticked(marks), text)
+    if "\n" in text and _NAMES_A_FORM.search(text):
+        for kind, pattern in (("toml", _TOML_BLOCK), ("yaml", _YAML_BLOCK), ("rows", _ROWS_BLOCK)):
+            text, cut = pattern.subn("\n § \n", text)
+            if cut:
+                marks.update((kind, "payload"))
     code = _CODE_LINE.search(text)
     if code is not None:
         marks.add("code")
@@ -453,9 +464,17 @@ def lexicon() -> dict[str, tuple[str, ...]]:
     for key in [key for key, ideas in found.items() if "humanlang" in ideas]:
         for before in _TO_LANGUAGE:
             found.setdefault(f"{before} {key}", list(found[key])).append("tolang")
-    return {key: tuple(ideas) for key, ideas in found.items()}
+    for form in _FORMS:
+        for before in _TO_FORM:
+            found.setdefault(f"{before} {form}", ["dataform"]).append("toform")
+        for after in _FORM_OF:
+            found.setdefault(f"{form} {after}", ["dataform"]).append("toform")
+    return {key: tuple(dict.fromkeys(ideas)) for key, ideas in found.items()}
 
 
+_FORMS = ("json", "yaml", "yml", "toml", "csv", "xml")
+_TO_FORM = ("to", "into", "in", "as", "as a", "en", "vers", "to a", "as an")
+_FORM_OF = ("version", "equivalent", "form", "for this", "from this", "output")
 _TO_LANGUAGE = ("to", "into", "in", "en", "vers l", "vers le", "from", "du", "de l", "version")
 
 

@@ -52,11 +52,15 @@ def _enum(reading: Reading) -> Ruling | None:
     return None
 
 
-_STRONG = {"layout": "a layout", "validity": "a check of validity", "lint": "a linter's findings"}
-_OTHER_WORK = frozenset(
-    {"translate", "classify", "extract", "analyse", "writedoc", "how", "appnoun", "rewrite", "math"}
-)
+_STRONG = {"layout": "a layout", "validity": "a check of validity"}
+_WEAK = frozenset({"format", "validate", "repair", "convert", "toform"})
+_OTHER_WORK = frozenset({"translate", "classify", "extract", "analyse", "writedoc", "appnoun", "rewrite", "math"})
 """ideas beside which a weak word (``check``, ``convert``, ``fix``) may mean something else than the document's form"""
+
+
+def may_be_formatting(reading: Reading) -> bool:
+    """Whether form or validity is spoken of at all, and of something that has one."""
+    return bool(reading.marks & (_DOCUMENT | {"payload"}) and (reading.near & _STRONG.keys() or reading.near & _WEAK))
 
 
 def _formatting(reading: Reading) -> Ruling | None:
@@ -66,26 +70,27 @@ def _formatting(reading: Reading) -> Ruling | None:
     if not document or ("code_first" in marks and "stub" in marks):
         return None
     first = reading.words[reading.start] if reading.words else ""
-    if (first in _MAKES and near & {"codenoun", "appnoun", "writedoc"}) or "constructs" in near or "how" in near:
+    if (first in _MAKES and near & {"codenoun", "appnoun", "writedoc", "schemanoun"}) or near & {"constructs", "how"}:
         return None
     strong = near & _STRONG.keys()
-    if strong and not ("translate" in near and "tolang" in near) and not near & {"extract", "writedoc", "appnoun"}:
+    forms = _FORM_WORDS.intersection(reading.words)
+    if strong and not near & {"extract"} and not ("translate" in near and "tolang" in near):
         act = " and ".join(_STRONG[idea] for idea in sorted(strong))
+    elif near & {"toform", "convert"} and len(forms) > 1 and not near & (_OTHER_WORK - {"translate", "rewrite"}):
+        act = "another data format"
     elif near & _OTHER_WORK:
         return None
     elif near & {"format", "validate"} and near & {"dataform", "codelang"}:
         act = "a layout or a check"
-    elif "convert" in near and "dataform" in near and not marks & {"code"}:
-        act = "a data format"
     elif "repair" in near and "dataform" in near and "codenoun" not in near:
         act = "a repair"
     else:
         return None
-    return Ruling(
-        "validation_formatting", 0.99, f"{act} is asked for, and a document is there: {', '.join(sorted(document))}"
-    )
+    kinds = ", ".join(sorted(document))
+    return Ruling("validation_formatting", 0.99, f"{act} is asked for, and a document is there: {kinds}")
 
 
+_FORM_WORDS = frozenset({"json", "yaml", "yml", "toml", "csv", "xml"})
 _MAKES = frozenset(
     {"write", "create", "implement", "build", "make", "generate", "develop", "design"}
     | {"ecris", "ecrire", "cree", "creer", "implemente", "developpe"}
