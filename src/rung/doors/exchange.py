@@ -96,7 +96,8 @@ class Exchange(msgspec.Struct, eq=False):
         if work is None:
             self._ended()
         else:
-            self.task = self._connection.loop.create_task(self._run(work))
+            # not loop.create_task, which makes up a name for each
+            self.task = asyncio.Task(self._run(work), loop=self._connection.loop, name="exchange")
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """See to it that the client gets a whole response or a clean cut."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -46,7 +47,7 @@ def begin(
     record = Climb(call)
     try:
         if not gateway.begin(record):
-            return _whole(gateway, record, reply)
+            return _whole(gateway, record, reply.whole)
     except RungError as error:
         gateway.close(record, error)
         reply.whole(error.status, error_head(error, record), orjson.dumps(error.body()))
@@ -67,23 +68,23 @@ async def chat(gateway: Gateway, call: Call, reply: Reply, heartbeat: float, sta
     if call.stream:
         await _Stream(gateway, call, reply, heartbeat, state).run()
     else:
-        await _whole(gateway, Climb(call), reply)
+        await _whole(gateway, Climb(call), partial(send_whole, reply))
 
 
-async def _whole(gateway: Gateway, record: Climb, reply: Reply) -> None:
+async def _whole(gateway: Gateway, record: Climb, send: Callable[[int, bytes, bytes], Awaitable[None] | None]) -> None:
     try:
         await gateway.climb(record)
     except RungError as error:
         await gateway.end(record, error)
-        await send_whole(reply, error.status, error_head(error, record), orjson.dumps(error.body()))
-        return
+        sent = send(error.status, error_head(error, record), orjson.dumps(error.body()))
     except BaseException as error:
         await gateway.end(record, error)
         raise
-    gateway.close(record, None)
-    lines, body = _answer(record)
-    reply.begin(200, lines)
-    await reply.write(body)
+    else:
+        gateway.close(record, None)
+        sent = send(200, *_answer(record))
+    if sent is not None:
+        await sent
 
 
 def _answer(record: Climb) -> tuple[bytes, bytes]:

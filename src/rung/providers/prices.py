@@ -135,7 +135,8 @@ class Price:
         """Exact cost in pico-dollars of an answer that ended at `at`; None for a service tier without a price."""
         if usage.service_tier not in self._tables:
             return None
-        rates = self.rates(at, usage.prompt_tokens, usage.service_tier)
+        fixed = self._only if not usage.service_tier else None
+        rates = fixed or self.rates(at, usage.prompt_tokens, usage.service_tier)
         return (
             usage.input_tokens * rates.input
             + usage.cache_read_tokens * rates.cache_read

@@ -136,11 +136,16 @@ class Connection(asyncio.Protocol):
             return response
         now = self._loop.time()
         due = now + deadlines.first_byte
-        self._due = due = due if due < total_at else total_at
+        if due > total_at:
+            due = total_at
+        self._due = due
         # The timer is armed for the shortest phase and looks again when it fires, so that a series of
         # quick exchanges never touches it.
         look_at = now + deadlines.idle
-        self._arm(due if due < look_at else look_at)
+        if look_at > due:
+            look_at = due
+        if look_at < self._armed_at:
+            self._arm(look_at)
         if len(body) <= _SMALL_BODY:
             transport.write(head + body)
         else:
@@ -178,11 +183,10 @@ class Connection(asyncio.Protocol):
     # Deadlines
 
     def _arm(self, when: float) -> None:
-        if when < self._armed_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._armed_at = when
-            self._timer = self._loop.call_at(when, self._look)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_at = when
+        self._timer = self._loop.call_at(when, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -342,12 +346,11 @@ class Connection(asyncio.Protocol):
         headers = self._headers
         fields = dict(headers)
         length, transfer, encoding = fields.get(_LENGTH), fields.get(_TRANSFER), fields.get(_ENCODING)
+        lengths = 1
         if len(fields) < len(headers):
-            lengths = [value for name, value in headers if name == _LENGTH]
+            lengths = sum(name == _LENGTH for name, _ in headers)
             encoding = b",".join([value for name, value in headers if name == _ENCODING])
-        else:
-            lengths = []
-        if len(lengths) > 1 or (length is not None and transfer is not None):
+        if lengths > 1 or (length is not None and transfer is not None):
             raise BadAnswerFault(f"{self._owner.label} sent conflicting lengths", code="bad_framing")
         if status in (204, 304) or self._head_only:
             return
