@@ -31,6 +31,7 @@ from rung.lines import CallLines
 from rung.prompts import Prompts
 from rung.providers.estimate import Correction
 from rung.providers.prices import PriceBook
+from rung.proving import Proving
 from rung.record import line, row
 from rung.result import Result, ResultStream, make_call
 from rung.rungs.tool import ToolRung
@@ -68,6 +69,8 @@ class Gateway:
         self.prompts = Prompts()
         self._correction = Correction()
         self.lineup = Lineup()
+        self.proving: Proving | None = None
+        """what is learnt about models below the reference; None where trust is switched off"""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -91,10 +94,16 @@ class Gateway:
             self._lines.start()
         self._tool = await asyncio.to_thread(ToolRung)  # reads its vocabulary
         await self._backends.start(told, self._client)
+        if self._stores.trust is not None:
+            self.proving = Proving(told, self._stores.trust, self._ledger, self._backends)
         await self.reload(told)
+        if self.proving is not None:
+            await self.proving.start()
 
     async def aclose(self) -> None:
         """Stop the local model, close connections, write what is queued. Safe to call twice."""
+        if self.proving is not None:
+            await self.proving.aclose()
         await self._backends.aclose()
         await self.prompts.aclose()
         await self._client.aclose()
@@ -129,6 +138,8 @@ class Gateway:
             local=self._backends.current,
         )
         self.lineup = self._wiring.lineup
+        if self.proving is not None:
+            self.proving.reload(self.settings, self._wiring, self._prices)
 
     # ---- one call ----
 
@@ -151,6 +162,8 @@ class Gateway:
         if not record.rungs and self.begin(record):
             assert record.answer is not None
             return record.answer
+        if self.proving is not None and record.call.model == "auto":
+            record.gate = self.proving.gate(record.call)
         try:
             await climb(record.call, record.rungs, record, self._wiring.budget, self._wiring.hedger)
         except RungError:
@@ -192,6 +205,8 @@ class Gateway:
         record.close(error)
         if record.call.prefix is not None and error is None:
             self.prompts.learn(record)
+        if record.gate is not None and self.proving is not None:
+            self.proving.learn(record)
         if self._ledger is not None:
             self._ledger.record(row(record, with_text=self._ledger.store_text))
         if self._lines is not None:
@@ -253,6 +268,10 @@ class Gateway:
     def purge_cache(self, tenant: str | None = None) -> int:
         """Forget `tenant`'s stored answers, or everybody's; -> how many there were."""
         return self._cache.purge(tenant) if self._cache is not None else 0
+
+    def trust_cells(self) -> dict[str, Any]:
+        """What has been learnt about models below the reference; see `rung.learning.told.report`."""
+        return self.proving.cells() if self.proving is not None else {"cells": []}
 
     # ---- in process ----
 

@@ -182,7 +182,7 @@ class Bench:
             answer = await rung.attempt(call)
             if isinstance(answer, Declined):
                 continue
-            if gate.guards(rung) and gate.weigh(rung, answer, answer.body or b""):
+            if gate.guards(rung) and await gate.weigh(rung, answer, answer.body or b""):
                 continue
             record.answer = answer
             break

@@ -36,6 +36,27 @@ class Attempt(msgspec.Struct):
     """how many changes a repair made; what they were is in the answer's evidence"""
 
 
+class Gate(Protocol):
+    """What a model below the reference must pass before its answer may go out. One per call, asked in this order."""
+
+    def guards(self, rung: Rung) -> bool:
+        """Is `rung`, which is about to be asked, one of those?"""
+        ...
+
+    def refusal(self, rung: Rung) -> str:
+        """Why it need not be asked; empty if it may be."""
+        ...
+
+    async def weigh(self, rung: Rung, answer: Answer, data: bytes) -> str:
+        """Why its whole answer (`data`: the body, or all frames) may not go out; empty if it may. Must not raise
+        anything but a RungError that ends the call."""
+        ...
+
+    def passed(self, answer: Answer) -> str:
+        """What this answer was held back for before it went out; empty if it was not."""
+        ...
+
+
 class Record(Protocol):
     """Where attempts are written down (`rung.ladder.climb.Climb`)."""
 
@@ -43,6 +64,7 @@ class Record(Protocol):
     attempts: list[Attempt]
     faults: list[RungError]
     asked: list[Rung]
+    gate: Gate | None
 
 
 class Opened(msgspec.Struct):
@@ -77,6 +99,10 @@ async def ask(record: Record, rung: Rung, check: NamedCheck | None) -> Opened | 
     started = time.monotonic()
     attempt = Attempt(rung.name, rung.model, "cancelled", "client_left", cost=0 if rung.stays_here else None)
     record.attempts.append(attempt)
+    gate = record.gate if record.gate is not None and record.gate.guards(rung) else None
+    if gate is not None and (closed := gate.refusal(rung)):
+        attempt.outcome, attempt.reason, attempt.cost = "declined", closed, 0
+        return None
     breaker: Breaker | None = getattr(rung, "breaker", None)
     ticket = 0
     if breaker is not None:
@@ -95,7 +121,16 @@ async def ask(record: Record, rung: Rung, check: NamedCheck | None) -> Opened | 
             if breaker is not None:
                 breaker.abandoned(ticket)
             return None
-        events = await _open(answer, check) if answer.body is None or check is not None else []
+        events = []
+        if answer.body is None or check is not None:
+            events = await _open(answer, check, whole=gate is not None)
+        if gate is not None and (refused := await _weighed(gate, rung, answer, events)):
+            attempt.outcome, attempt.reason = "declined", refused
+            attempt.usage, attempt.cost = answer.evidence.usage, answer.evidence.cost  # given, refused, and charged
+            if breaker is not None:
+                breaker.worked(ticket, time.monotonic())
+            await answer.aclose()
+            return None
     except Fault as fault:
         record.faults.append(fault)
         attempt.outcome, attempt.reason = "failed", fault.code
@@ -146,8 +181,17 @@ def _tell_failed(breaker: Breaker, ticket: int, call: Call, fault: Fault, starte
     breaker.failed(fault, ticket, now, waited=now - started, late=now >= call.deadline - LATE)
 
 
-async def _open(answer: Answer, check: NamedCheck | None) -> list[Event]:
-    """Read a stream up to its first content, or to its end if the whole text must be checked.
+async def _weighed(gate: Gate, rung: Rung, answer: Answer, events: list[Event]) -> str:
+    data = answer.body if answer.body is not None else b"".join([event.data for event in events])
+    try:
+        return await gate.weigh(rung, answer, data)
+    except BaseException:
+        await answer.aclose()
+        raise
+
+
+async def _open(answer: Answer, check: NamedCheck | None, *, whole: bool = False) -> list[Event]:
+    """Read a stream up to its first content, or to its end if the `whole` text is wanted or must be checked.
 
     After this the answer is the caller's: the commit point.
     """
@@ -156,7 +200,7 @@ async def _open(answer: Answer, check: NamedCheck | None) -> list[Event]:
         if answer.events is not None:
             async for event in answer.events:
                 opening.append(event)
-                if event.last or (event.content and check is None):
+                if event.last or (event.content and check is None and not whole):
                     break
             else:
                 raise BadAnswerFault(f"{answer.rung or answer.model} ended its stream without an answer")

@@ -16,7 +16,7 @@ import msgspec
 from rung.answer import Answer, Event
 from rung.call import Call
 from rung.errors import DeadlineError, Fault, LadderExhausted, RateLimitFault, RungError
-from rung.ladder.attempt import Attempt, NamedCheck, Opened, ask, ask_now, fails
+from rung.ladder.attempt import Attempt, Gate, NamedCheck, Opened, ask, ask_now, fails
 from rung.ladder.budget import RetryBudget
 from rung.ladder.checks import check_for, texts_of
 from rung.ladder.hedge import Hedger
@@ -59,6 +59,8 @@ class Climb(msgspec.Struct):
     """every rung that was asked, each once"""
     rungs: Sequence[Rung] = ()
     """who may be asked, in order; known once the climb has begun"""
+    gate: Gate | None = None
+    """what models below the reference must pass; None where the call asks for no promise"""
     joined_at: int | None = None
     """characters of text after which the answer was cut and continued, None if it was not"""
     _budget: RetryBudget | None = None
@@ -74,6 +76,8 @@ class Climb(msgspec.Struct):
         self.first_content = time.monotonic()
         if check is not None:
             self.buffered = check[0]
+        if self.gate is not None and (held := self.gate.passed(opened.answer)):
+            self.buffered = held
 
     async def events(self) -> AsyncIterator[Event]:
         """The committed stream. Raises a RungError if it breaks; nothing of another answer follows.
@@ -162,6 +166,8 @@ class Climb(msgspec.Struct):
                 check = None if self.buffered else check_for(self.call)
                 if stored is not None and check is not None and fails(answer, stored, check):
                     stored = None  # nobody better was left to ask, but it need not be repeated
+            if self.gate is not None and self.gate.passed(answer):
+                stored = None  # the promise was made to this call: the same call again climbs again
             assert self._opened is not None
             self._note_end(self._opened, error)
         for rung in self.asked:

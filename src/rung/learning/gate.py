@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from rung.ladder.rung import Rung
 from rung.ladder.trust import Cell, Coin
 from rung.learning import jobs
 from rung.learning.jobs import Said
+
+log = logging.getLogger("rung.trust")
 
 
 class Held(msgspec.Struct):
@@ -78,8 +81,19 @@ class CallGate:
             return "trust_closed: its audits cannot keep up"
         return ""
 
-    def weigh(self, rung: Rung, answer: Answer, data: bytes) -> str:
+    async def weigh(self, rung: Rung, answer: Answer, data: bytes) -> str:
         """Why this whole answer (`data`: its body, or all frames of its stream) is not accepted; empty if it is."""
+        try:
+            return self._weigh(rung, answer, data)
+        except Exception:  # a promise that cannot be looked at is not made
+            log.exception("a bug in rung, please report it: an answer could not be weighed")
+            return "trust_error"
+
+    def passed(self, answer: Answer) -> str:
+        """``trust`` for the answer that was accepted here."""
+        return "trust" if self.accepted is not None and answer.model == self.accepted.cell.key.model else ""
+
+    def _weigh(self, rung: Rung, answer: Answer, data: bytes) -> str:
         cell = self._cells.cell_for(self.call, rung, self.reference)
         if cell is None or cell.threshold is None:
             return "trust_closed: meanwhile"

@@ -114,7 +114,8 @@ class Worker:
             if not worked:
                 pause = POLL if self._learner.waiting else ORDERS_EVERY
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._learner.more.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._learner.more.wait()
 
     async def step(self) -> bool:
         """Do the first job that can be done now; False if there is none."""
