@@ -27,10 +27,10 @@ MAX_SCHEMA_NODES = 60
 _WORD = re.compile(r"[a-z]+(?:\+\+|#(?![a-z0-9]))?|[0-9]+|[?§]")
 _PHRASE_WORDS = 4
 
-_FENCE = re.compile(r"(?:```|~~~)[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:\n[ \t]*(?:```|~~~)|\Z)", re.DOTALL)
+_FENCE = re.compile(r"(?:```|~~~)[ \t]*([\w+#.-]*)[^\n`~]*\n(.*?)(?:\n[ \t]*(?:```|~~~)|\Z)", re.DOTALL)
 _TICKED = re.compile(r"`{1,3}([^`\n]{2,400})`{1,3}")
 _TAG = re.compile(r"<([A-Za-z][\w-]{1,24})>\s*(.*?)\s*</\1>", re.DOTALL)
-_QUOTED = re.compile(r'"""(.*?)"""|“([^”]{40,})”|"([^"\n]{40,})"|«([^»]{40,})»', re.DOTALL)
+_QUOTED = re.compile(r'"""(.*?)"""|“([^“”]{40,1500})”|"([^"\n]{40,})"|«([^«»]{40,1500})»', re.DOTALL)
 _RULED = re.compile(r"^[ \t]*(?:-{3,}|={3,}|\*{3,}|#{3,}|<{3,}|>{3,})[ \t]*$", re.MULTILINE)
 _JSON_START = re.compile(r"""[{\[](?=\s*(?:["'{\[\]}\d]|[A-Za-z_]\w*"?\s*:|true|false|null))""")
 _BRACKET = re.compile(r"[{}\[\]]")
@@ -86,15 +86,15 @@ _SIGNATURE_LINE = re.compile(
 )
 _CHOICE = {
     "either": re.compile(r"\b(?:or|ou|vs)\b[^?.:\n]{1,40}[?:]", re.IGNORECASE),
-    "slashes": re.compile(r"\b[\w-]+ ?[/|] ?[\w-]+ ?[/|] ?[\w-]+\b"),
-    "listed": re.compile(r"[(\[{](?:[\w' -]{1,24}[,;/|] ?){1,12}(?:or |ou |and |et )?[\w' -]{1,24}[)\]}]"),
+    "slashes": re.compile(r"\w ?[/|] ?[\w-]{1,24} ?[/|] ?\w"),
     "named": re.compile(
         r"[:=] ?(?:[\w'-]{2,20}(?: [\w'-]{2,20})?, ?){1,12}(?:or |ou |and |et )?[\w'-]{2,20}(?: [\w'-]{2,20})?[.\n?]"
     ),
-    "capitals": re.compile(r"\b[A-Z][A-Z_]{2,},? (?:or |ou |and )?[A-Z][A-Z_]{2,}\b"),
+    "capitals": re.compile(r"\b[A-Z][A-Z_]{2,30},? (?:or |ou |and )?[A-Z][A-Z_]{2}"),
     "quote": re.compile(r"[\"“«'‘][^\"“”«»\n]{8,}[\"”»'’]"),
 }
 """ways to name labels or fields, and a short quotation"""
+_BRACKETED = re.compile(r"[(\[{]([^()\[\]{}\n]{3,160})[)\]}]")
 _MARKUP = re.compile(r"<\?xml|<(?!https?:)([A-Za-z][\w:.-]*)(?:\s[^<>]*)?>[^<]*<")
 _LABEL = re.compile(
     r"^(?:text|input|message|review|document|context|passage|comment|tweet|ticket|source|texte|avis|phrase|sentence|utterance|query)\s*:",
@@ -130,6 +130,8 @@ class Reading:
     user_from: int = 0
     """where in `words` the user's own message begins (behind the system prompt)"""
     user_words: int = 0
+    user: str = ""
+    system: str = ""
 
 
 def read(body: Mapping[str, Any]) -> Reading:
@@ -137,6 +139,7 @@ def read(body: Mapping[str, Any]) -> Reading:
     reading = Reading()
     system, user, kinds = _texts(body)
     reading.marks |= kinds
+    reading.user, reading.system = user, system
     _parameters(body, reading.marks)
     said = _lift(_bounded(user), reading.marks)
     if system:
@@ -144,9 +147,7 @@ def read(body: Mapping[str, Any]) -> Reading:
         lifted = _lift(system, reading.marks)
         if _LANGUAGE_PAIR.search(lifted[:300]):
             reading.marks.add("langpair")
-        for name, pattern in _CHOICE.items():
-            if pattern.search(lifted):
-                reading.marks.add("system:" + name)
+        reading.marks |= {"system:" + name for name in _choices(lifted)}
         before = _WORD.findall(fold(lifted))[:120]
         reading.user_from = len(before)
         reading.words = before
@@ -387,9 +388,7 @@ def _count(said: str, words: list[str], marks: set[str]) -> None:
         marks.add("blank")
     if _SQL.search(said):
         marks.add("sql")
-    for name, pattern in _CHOICE.items():
-        if pattern.search(said):
-            marks.add(name)
+    marks |= _choices(said)
     if _LANGUAGE_PAIR.search(said[:300]):
         marks.add("langpair")
     if _ARITHMETIC.match(said):
@@ -406,6 +405,13 @@ def _count(said: str, words: list[str], marks: set[str]) -> None:
         marks.add("asks")
     if not said.isascii() and _OTHER_SCRIPT.search(said):
         marks.add("script")
+
+
+def _choices(text: str) -> set[str]:
+    found = {name for name, pattern in _CHOICE.items() if pattern.search(text)}
+    if any("," in inner or "/" in inner or "|" in inner for inner in _BRACKETED.findall(text)):
+        found.add("listed")
+    return found
 
 
 _LINES = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rung.ladder.task.reading import Reading
+from rung.tools import NotATask, understand
 
 
 class Ruling(NamedTuple):
@@ -97,6 +98,20 @@ _MAKES = frozenset(
 )
 
 
+def _tool_task(reading: Reading) -> Ruling | None:
+    """What the tools' grammar reads as one of their tasks, to the last word."""
+    if not reading.marks & (_DOCUMENT | {"payload"}) or len(reading.user) > TOOL_CHARS:
+        return None
+    task = understand(reading.user, reading.system)
+    if isinstance(task, NotATask):
+        return None
+    return Ruling("validation_formatting", 0.99, f"a task of the tools: {task.language} {task.action}")
+
+
+TOOL_CHARS = 1_500
+"""longer messages are left to the other rules: the grammar's payloads must be parsed"""
+
+
 def _extraction(reading: Reading) -> Ruling | None:
     near, marks = reading.near, reading.marks
     if (
@@ -121,4 +136,4 @@ def _code(reading: Reading) -> Ruling | None:
     return None
 
 
-_RULES = (_nothing, _tools, _enum, _formatting, _extraction, _translation, _code)
+_RULES = (_nothing, _tools, _enum, _formatting, _tool_task, _extraction, _translation, _code)
