@@ -43,7 +43,10 @@ class Lexicon:
     def __init__(self) -> None:
         self._word: list[str] = []  # per place: the word it waits for, "" if none
         self._next = array("i")  # the place after that word
-        self._skip: dict[int, list[int]] = {}  # places reached from a place without a word
+        # Places reached from a place without a word, as chains: a list for each place took 4 MB.
+        self._chain = array("i")  # per place: the first link of its chain, -1 if none
+        self._to = array("i")  # per link: a place
+        self._more = array("i")  # per link: the next one
         self._feature: dict[int, Placed] = {}  # what a phrase says that ends at a place
         self._starts: list[int] = []
         self._nodes: dict[frozenset[int], Node] = {}
@@ -84,7 +87,13 @@ class Lexicon:
     def _place(self) -> int:
         self._word.append("")
         self._next.append(-1)
+        self._chain.append(-1)
         return len(self._word) - 1
+
+    def _link(self, place: int, to: int) -> None:
+        self._to.append(to)
+        self._more.append(self._chain[place])
+        self._chain[place] = len(self._to) - 1
 
     def _sequence(self, tokens: list[str], at: int, place: int) -> tuple[int, int]:
         """Words and alternatives from `at` to the end, a comma or a brace -> (place behind them, how far read)."""
@@ -96,7 +105,7 @@ class Lexicon:
                 waiting = place
                 if self._word[place]:  # it waits for another word already
                     waiting = self._place()
-                    self._skip.setdefault(place, []).append(waiting)
+                    self._link(place, waiting)
                 self._word[waiting], self._next[waiting] = intern(tokens[at]), after
                 at += 1
             place = after
@@ -106,9 +115,9 @@ class Lexicon:
         """Alternatives from behind a brace to behind its partner."""
         while True:
             begin = self._place()
-            self._skip.setdefault(place, []).append(begin)
+            self._link(place, begin)
             end, at = self._sequence(tokens, at, begin)
-            self._skip.setdefault(end, []).append(after)
+            self._link(end, after)
             at += 1
             if tokens[at - 1] == "}":
                 return at
@@ -120,7 +129,10 @@ class Lexicon:
             place = waiting.pop()
             if place not in found:
                 found.add(place)
-                waiting += self._skip.get(place, ())
+                link = self._chain[place]
+                while link >= 0:
+                    waiting.append(self._to[link])
+                    link = self._more[link]
         return found
 
 
