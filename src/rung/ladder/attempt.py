@@ -22,7 +22,7 @@ LATE = 0.01
 NamedCheck = tuple[str, Check]
 
 
-class Attempt(msgspec.Struct):
+class Attempt(msgspec.Struct, omit_defaults=True):
     """One rung asked once. `outcome`: answered, declined, failed or cancelled."""
 
     rung: str

@@ -7,6 +7,7 @@ call coming meanwhile waits for the leader's answer instead of paying for it aga
 from __future__ import annotations
 
 import asyncio
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -273,8 +274,8 @@ def _entry(call: Call, answer: Answer, stored: bytes) -> Stored:
         tenant=call.tenant,
         mode=call.mode,
         private=call.private,
-        finish_reason=evidence.finish_reason or "stop",
-        model_version=evidence.model_version,
+        finish_reason=intern(evidence.finish_reason or "stop"),  # always the same few, one string each
+        model_version=intern(evidence.model_version),
         tool_calls=evidence.tool_calls,
         stripped=evidence.stripped,
         simulated=evidence.simulated,

@@ -141,6 +141,7 @@ def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only takes effect before the first table
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA cache_size = -512")  # kibibytes: what is appended is hardly ever read again
         for step in range(version, len(migrations)):
             db.executescript(f"BEGIN IMMEDIATE;\n{migrations[step]}\nPRAGMA user_version = {step + 1};\nCOMMIT;")
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # reads the schema, where rubbish shows
