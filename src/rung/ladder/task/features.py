@@ -68,6 +68,20 @@ STOP = frozenset(
 """words that say nothing alone: any source has its own share of them, which is what a model would learn"""
 
 MATTER = frozenset(
-    {"payload", "code", "json", "asks", "system", "options", "numbers:many", "schema", "either", "quote", "schema_mode"}
+    {
+        "payload",
+        "code",
+        "json",
+        "asks",
+        "system",
+        "options",
+        "numbers:many",
+        "schema",
+        "either",
+        "quote",
+        "schema_mode",
+        "wh_first",
+        "lower",
+    }
 )
 """marks that change what an idea means"""

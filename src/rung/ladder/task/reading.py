@@ -94,6 +94,24 @@ _CHOICE = {
     "quote": re.compile(r"[\"“«'‘][^\"“”«»\n]{8,}[\"”»'’]"),
 }
 """ways to name labels or fields, and a short quotation"""
+_CAPITALISED = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
+_WH = frozenset(
+    {"who", "whom", "whose", "whos", "what", "when", "where", "which", "why", "how"}
+    | {
+        "qui",
+        "quel",
+        "quelle",
+        "quels",
+        "quelles",
+        "quand",
+        "ou",
+        "combien",
+        "pourquoi",
+        "comment",
+        "lequel",
+        "laquelle",
+    }
+)
 _BRACKETED = re.compile(r"[(\[{]([^()\[\]{}\n]{3,160})[)\]}]")
 _MARKUP = re.compile(r"<\?xml|<(?!https?:)([A-Za-z][\w:.-]*)(?:\s[^<>]*)?>[^<]*<")
 _LABEL = re.compile(
@@ -401,6 +419,14 @@ def _count(said: str, words: list[str], marks: set[str]) -> None:
         marks.add("rows")
     long = len(words)
     marks.add("long:" + next(name for limit, name in _LENGTHS if long < limit))
+    if words and words[0] in _WH:
+        marks.add("wh_first")
+    elif not _WH.isdisjoint(words[:60]):
+        marks.add("wh_inside")
+    if said.islower():
+        marks.add("lower")
+    if (names := len(_CAPITALISED.findall(said[:600]))) > 1:
+        marks.add("names" if names < 5 else "names:many")
     if said.rstrip()[-1:] == "?":
         marks.add("asks")
     if not said.isascii() and _OTHER_SCRIPT.search(said):

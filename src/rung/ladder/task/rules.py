@@ -125,6 +125,8 @@ def _extraction(reading: Reading) -> Ruling | None:
 
 def _translation(reading: Reading) -> Ruling | None:
     near = reading.near
+    if near & {"classify", "rewrite", "math", "extract", "analyse", "mc"}:
+        return None
     if "translate" in near and "tolang" in near and not reading.marks & (_CODE | {"options"}):
         return Ruling("translation", 0.97, "a translation into or out of a language is asked for")
     return None
