@@ -163,7 +163,9 @@ class Gateway:
             assert record.answer is not None
             return record.answer
         if self.proving is not None and record.call.model == "auto":
-            record.gate = self.proving.gate(record.call)
+            gate = record.gate = self.proving.gate(record.call)
+            if gate is not None:
+                record.rungs = self.proving.order(gate, record.rungs)
         try:
             await climb(record.call, record.rungs, record, self._wiring.budget, self._wiring.hedger)
         except RungError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +69,19 @@ class Proving:
         if reference is None or call.private:
             return frozenset()
         return self.learner.open_models(call, reference)
+
+    def order(self, gate: CallGate, rungs: Sequence[Rung]) -> Sequence[Rung]:
+        """`rungs` with the models that may answer such calls before the reference, if they stand after it.
+
+        They stay in their old places too: refused there, they may answer here if all others fail, without a promise.
+        """
+        names = [rung.model for rung in rungs]
+        reference = names.index(gate.reference.model) if gate.reference.model in names else 0
+        opened = self.learner.open_models(gate.call, gate.reference)
+        ahead = [rung for rung in self.learner.candidates if rung.model in opened and rung not in rungs[:reference]]
+        if not ahead:
+            return rungs
+        return (*rungs[:reference], *ahead, *rungs[reference:])
 
     def learn(self, record: Climb) -> None:
         """A climb with a gate has ended."""

@@ -129,6 +129,8 @@ async def ask(record: Record, rung: Rung, check: NamedCheck | None) -> Opened | 
             attempt.usage, attempt.cost = answer.evidence.usage, answer.evidence.cost  # given, refused, and charged
             if breaker is not None:
                 breaker.worked(ticket, time.monotonic())
+            if rung in record.asked:
+                record.asked.remove(rung)  # should all others fail, it may answer without a promise
             await answer.aclose()
             return None
     except Fault as fault:

@@ -102,6 +102,9 @@ class Learner:
         """jobs of all queues together"""
         self.more = asyncio.Event()
         """set when a job was queued"""
+        self.idle = asyncio.Event()
+        """set while no job waits"""
+        self.idle.set()
         self._dice = dice
         self._queued: set[tuple[str, str]] = set()
         self._unsaved: set[str] = set()
@@ -318,6 +321,7 @@ class Learner:
         self.queues.setdefault(job.cell, deque()).append(job)
         self._queued.add((job.cell, job.fingerprint))
         self.waiting += 1
+        self.idle.clear()
         self.more.set()
 
     def _within_share(self) -> bool:
@@ -350,6 +354,8 @@ class Learner:
             del self.queues[job.cell]
         self._queued.discard((job.cell, job.fingerprint))
         self.waiting -= 1
+        if not self.waiting:
+            self.idle.set()
         ended = (*settled, store.end_job(job.id)) if job.on_disk else settled
         cell = self.cells.get(job.cell)
         if cell is None or label is None:

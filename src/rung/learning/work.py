@@ -246,8 +246,6 @@ class Worker:
         pico = self._learner.world.cost(rung.model, usage)
         if pico is None:
             pico = usage.input_tokens * _DEAR[0] + usage.output_tokens * _DEAR[1]
-        if pico > self._learner.purse.daily_pico:
-            pico = self._learner.purse.daily_pico or pico  # a day's money for one call, once: better than never
         spend = await self._learner.purse.reserve(pico)
         if spend is None:
             raise NotNow(60.0, "today's money for comparisons is spent (trust.usd_per_day)")
