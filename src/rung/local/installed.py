@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from rung.local.catalogue import Row, size_of
+from rung.local.identity import stamp_of
 
 _FILE = "installed.json"
 
@@ -31,8 +32,10 @@ class Installed(msgspec.Struct):
 
 
 def serving(model: Row, models_dir: Path) -> Version | None:
-    """The file that serves for `model`; None if there is none of its full size. Blocks."""
-    for version in (_chosen(model, models_dir), Version(model.file, model.bytes, model.sha256)):
+    """The file that serves for `model`: what an update chose, else the one of its usual name, as it was verified
+    when it was pulled or else as the catalogue has it; None if none is there in full. Blocks."""
+    chosen = _chosen(model, models_dir)
+    for version in (chosen, _stamped(model, models_dir), Version(model.file, model.bytes, model.sha256)):
         if version is not None and size_of(models_dir / version.file) == version.bytes:
             return version
     return None
@@ -42,6 +45,12 @@ def switch(model: Row, models_dir: Path, new: Version) -> None:
     """Let `new` serve from now on; what served is kept as the previous one. Raises OSError."""
     now = serving(model, models_dir)
     _write(models_dir, model.name, Installed(new, now if now is None or now.sha256 != new.sha256 else None))
+
+
+def previous(model: Row, models_dir: Path) -> Version | None:
+    """What served before the last update, if it is kept."""
+    told = _read(models_dir).get(model.name)
+    return None if told is None else told.previous
 
 
 def back(model: Row, models_dir: Path) -> Version | None:
@@ -66,6 +75,12 @@ def forget(model: Row, models_dir: Path) -> list[str]:
 def _chosen(model: Row, models_dir: Path) -> Version | None:
     told = _read(models_dir).get(model.name)
     return None if told is None else told.serving
+
+
+def _stamped(model: Row, models_dir: Path) -> Version | None:
+    """The file under the model's usual name, by the stamp its own pull left."""
+    stamp = stamp_of(models_dir / model.file)
+    return None if stamp is None else Version(model.file, stamp.bytes, stamp.sha256)
 
 
 def _read(models_dir: Path) -> dict[str, Installed]:

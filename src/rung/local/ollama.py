@@ -5,7 +5,7 @@ Chat itself is an adapter's affair (`rung.providers.ollama`). Shapes: docs/api.m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -124,8 +124,8 @@ class OllamaHost:
         told = {"model": model, "messages": [], "stream": False, "keep_alive": 0}
         await self._ask("POST", "/api/chat", told, QUICK)
 
-    async def pull(self, model: str, progress: Callable[[str, int, int], None]) -> None:
-        """Have Ollama fetch `model`; `progress` is told (what it does, bytes that are here, bytes in all).
+    async def pull(self, model: str, progress: Callable[[str, int, int], Awaitable[None]]) -> None:
+        """Have Ollama fetch `model`; `progress` is told and awaited (what it does, bytes that are here, bytes in all).
 
         Raises ModelFileError with Ollama's own word for it if it cannot.
         """
@@ -150,7 +150,7 @@ class OllamaHost:
                         layers[told.digest] = (told.completed, told.total)
                     done = told.status == "success"
                     here, size = (sum(part) for part in zip(*layers.values(), strict=True)) if layers else (0, 0)
-                    progress(told.status, here, size)
+                    await progress(told.status, here, size)
         finally:
             response.close()
         if not done:

@@ -7,6 +7,7 @@ against size and sha256 before it gets its name.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import os
@@ -18,18 +19,18 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import IO, BinaryIO
 from urllib.parse import urlsplit
 
-import orjson
-
 from rung.errors import ModelFileError
 from rung.local.catalogue import Row, Slice, size_of
 from rung.local.hardware import disk_free
+from rung.local.identity import stamp, stamp_file, stamp_of
+from rung.local.installed import forget, serving
 
 if sys.platform != "win32":
     import fcntl
@@ -41,6 +42,9 @@ DISK_MARGIN = 256 * MiB
 _BLOCK = MiB
 _RESUMES = 3
 _SLICE_SECONDS = 900.0
+_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM))
+"""errors of the disk, which no other source would cure"""
+
 _PIP = (sys.executable, "-P", "-m", "pip")
 
 Progress = Callable[[int, int], None]
@@ -85,7 +89,10 @@ def pull(model: Row, models_dir: Path, *, say: Callable[[str], None], progress: 
         if size_of(part) > model.bytes:
             part.unlink()
         _check_disk(model, models_dir, max(0, size_of(part)))
-        return _first_good(model, part, path, ways, say, progress)
+        try:
+            return _first_good(model, part, path, ways, say, progress)
+        except OSError as error:
+            raise _unwritable(error, part) from None
 
 
 def _first_good(model: Row, part: Path, path: Path, ways: Ways, say: Callable[[str], None], progress: Progress) -> Path:
@@ -133,7 +140,7 @@ def verify(model: Row, models_dir: Path, *, quick: bool = False) -> str | None:
         return None
     if _sha256(path) != model.sha256:
         return "its sha256 is wrong: the file is damaged or is another one"
-    _stamp_file(path).write_bytes(orjson.dumps(_stamp(model, path)))
+    stamp(path, model.sha256)
     return None
 
 
@@ -143,18 +150,30 @@ def remove(model: Row, models_dir: Path) -> bool:
     found = False
     with _lock(path):
         _sweep(_part(path))
-        for one in (path, _part(path), _stamp_file(path)):
+        files = [path, *(models_dir / name for name in forget(model, models_dir))]
+        for one in (kind for file in files for kind in (file, _part(file), stamp_file(file))):
             if size_of(one) >= 0:
                 one.unlink()
                 found = True
     return found
 
 
+def discard(path: Path) -> None:
+    """Delete one model file with its stamp and what is left of pulls of it."""
+    _sweep(_part(path))
+    for one in (path, _part(path), stamp_file(path), path.with_name(path.name + ".lock")):
+        one.unlink(missing_ok=True)
+
+
 def state(model: Row, models_dir: Path) -> str:
-    """``ready`` (found good since it last changed), ``unverified``, ``damaged``, ``partial`` or ``absent``."""
+    """``ready`` (found good since it last changed), ``unverified``, ``older`` (good, but not the catalogue's any
+    more), ``damaged``, ``partial`` or ``absent``."""
     path = models_dir / model.file
-    if size_of(path) == model.bytes:
-        return "ready" if _stamped(model, path) else "unverified"
+    version = serving(model, models_dir)
+    if version is not None and version.sha256 != model.sha256:
+        return "older"
+    if version is not None:
+        return "ready" if version.file != model.file or _stamped(model, path) else "unverified"
     if size_of(path) >= 0:
         return "damaged"
     return "partial" if size_of(_part(path)) > 0 else "absent"
@@ -168,7 +187,7 @@ def _adopt(model: Row, part: Path, path: Path) -> Path:
     with part.open("rb") as file:
         os.fsync(file.fileno())  # the stamp must not outlive bytes that a power cut took
     os.replace(part, path)
-    _stamp_file(path).write_bytes(orjson.dumps(_stamp(model, path)))
+    stamp(path, model.sha256)
     return path
 
 
@@ -189,6 +208,8 @@ def _download(url: str, part: Path, size: int, ways: Ways, progress: Progress) -
             with error:
                 raise SourceError(f"{host} answered {error.code}") from None
         except (OSError, http.client.HTTPException) as error:
+            if getattr(error, "errno", None) in _DISK:
+                raise
             why = _why(error)
         if size_of(part) <= have:
             break
@@ -284,6 +305,8 @@ def _fetch_wheel(requirement: str, folder: Path, pip: Sequence[str]) -> Path:
     wheels = list(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         told = done.stderr.decode(errors="replace")
+        if os.strerror(errno.ENOSPC) in told:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if "No module named pip" in told:
             raise SourceError("this Python has no pip to reach the package index with (try: python -m ensurepip)")
         errors = [line for line in told.splitlines() if line.startswith("ERROR")]
@@ -302,6 +325,17 @@ def _copy(source: IO[bytes], out: BinaryIO, have: int, size: int, progress: Prog
             raise SourceError(f"more than {size} bytes came")
         out.write(block)
         progress(have, size)
+
+
+def _unwritable(error: OSError, part: Path) -> ModelFileError:
+    """What the disk says no to, and what to do about it."""
+    have = max(0, size_of(part)) / MiB
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ModelFileError(
+            f"the disk of {part.parent} is full; make room and pull again, it goes on after the {have:.0f} MiB it has",
+            code="disk_full",
+        )
+    return ModelFileError(f"{part.parent} cannot be written ({error.strerror}); put RUNG_HOME on a disk that can")
 
 
 def _check_disk(model: Row, models_dir: Path, have: int) -> None:
@@ -350,19 +384,10 @@ def _part(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def _stamp_file(path: Path) -> Path:
-    return path.with_name(path.name + ".verified")
-
-
-def _stamp(model: Row, path: Path) -> dict[str, str | int]:
-    facts = path.stat()
-    return {"sha256": model.sha256, "bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns}
-
-
 def _stamped(model: Row, path: Path) -> bool:
-    with suppress(OSError, orjson.JSONDecodeError):
-        return bool(orjson.loads(_stamp_file(path).read_bytes()) == _stamp(model, path))
-    return False
+    """Has the file been found to be this one, and not changed since?"""
+    known = stamp_of(path)
+    return known is not None and known.sha256 == model.sha256
 
 
 def _why(error: BaseException) -> str:
