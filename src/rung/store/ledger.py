@@ -144,11 +144,10 @@ class Ledger:
         # Numbers hold only as long as nobody else has written to the file, and this transaction may be rolled back.
         kinds = self._kinds if state == self._kinds_of and len(self._kinds) < 2 * KINDS else _kinds(db)
         self._kinds_of = None
-        values = [_values(db, row, kinds) for row in rows]
         if self.store_text:
-            db.executemany(_INSERT, [told + _texts(row) for told, row in zip(values, rows, strict=True)])
+            db.executemany(_INSERT, (_values(db, row, kinds) + _texts(row) for row in rows))
         else:
-            db.executemany(_INSERT_BARE, values)
+            db.executemany(_INSERT_BARE, (_values(db, row, kinds) for row in rows))
         self._kinds, self._kinds_of = kinds, state
 
     def _tidy(self, db: sqlite3.Connection) -> None:
