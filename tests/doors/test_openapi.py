@@ -28,6 +28,8 @@ DESCRIPTION: dict[str, Any] = orjson.loads((ROOT / "docs" / "openapi.json").read
 
 NOT_BY_HTTP = {
     *("bad_configuration", "store_unavailable"),  # of the start, and of the log
+    "unknown_cell",  # of `rung trust`
+    "no_sandbox",  # nothing asks for a check command yet
     *("model_file", "unknown_model", "disk_full", "does_not_fit", "model_locked"),  # of `rung models`
 }
 
@@ -226,6 +228,8 @@ async def asking(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         ("GET", "/v1/models/atuo", 404),
         ("GET", "/admin/cache", 200),
         ("GET", "/admin/cache/explain", 200),
+        ("GET", "/admin/trust", 200),
+        ("GET", "/v1/feedback", 405),
         ("POST", "/admin/cache/purge", 200),
         ("DELETE", "/v1/models", 405),
         ("GET", "/v1/chat/completions", 405),
@@ -271,6 +275,20 @@ async def test_refusals_by_header(asking: Callable[..., Any], headers: dict[str,
 async def test_refusals_by_body(asking: Callable[..., Any], body: Any, code: str) -> None:
     answer = await asking("POST", "/v1/chat/completions", body)
     assert orjson.loads(answer.body)["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"request_id": "nobody", "verdict": "wrong", "corrected": "x"}, 404),
+        ({"request_id": "nobody", "verdict": "maybe"}, 400),
+        ({"request_id": "nobody"}, 400),
+        (b"{", 400),
+    ],
+)
+async def test_feedback(asking: Callable[..., Any], body: Any, status: int) -> None:
+    assert (await asking("POST", "/v1/feedback", body)).status == status
+    assert (await asking("POST", "/v1/feedback", body, content_type="text/plain")).status == 415
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import orjson
 from rung.call import Call
 from rung.doors import openai
 from rung.doors.exchange import Exchange, Receive, Scope, Send
+from rung.doors.feedback import feedback
 from rung.doors.reply import JSON, AsgiReply, Reply, error_head, head, send_whole
 from rung.doors.request import Admitted, Guard, Headers, admit, chat_call, check_json, check_once
 from rung.errors import InvalidRequestError, RequestTooLargeError, RungError
@@ -22,7 +23,7 @@ _JSON = head([JSON])
 _READS = ("GET", "HEAD")
 
 CHAT = "/v1/chat/completions"
-JSON_ROUTES = ("/v1/models", "/healthz", "/readyz", "/admin/cache", "/admin/cache/explain")
+JSON_ROUTES = ("/v1/models", "/healthz", "/readyz", "/admin/cache", "/admin/cache/explain", "/admin/trust")
 
 
 class App:
@@ -80,7 +81,14 @@ class App:
                 raise _wrong_method(*_READS)
             await send_whole(reply, 200, _JSON, b'{"status":"ok"}')
             return
-        guard.tenant(headers)
+        tenant, _ = guard.tenant(headers)
+        if path == "/v1/feedback":
+            if method != "POST":
+                raise _wrong_method("POST")
+            check_json(headers)
+            told = await feedback(self.gateway, tenant, await read_body(receive, settings.server.body_limit))
+            await send_whole(reply, 200, _JSON, orjson.dumps(told))
+            return
         status, body = self._other(method, path, headers)
         await send_whole(reply, status, _JSON, orjson.dumps(body))
 
@@ -133,6 +141,8 @@ class App:
                 return gateway.readiness()
             if path == "/admin/cache":
                 return 200, gateway.cache_stats()
+            if path == "/admin/trust":
+                return 200, gateway.trust_cells()
             if path == "/admin/cache/explain":
                 return 200, gateway.prompts.told()
             if path == "/v1/models":

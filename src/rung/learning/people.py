@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from rung.errors import RungError, StoreError
+from rung.errors import InvalidRequestError, StoreError
 from rung.ladder.trust import Cell, Change
 from rung.store import trust as store
 
@@ -44,19 +44,13 @@ def carry_out(cell: Cell, action: str) -> Change:
 async def feedback(learner: Learner, request_id: str, tenant: str, wrong: bool, corrected: bool) -> dict[str, Any]:
     """A caller says how an answer was; it may close a cell, never open one.
 
-    -> ``cell`` and its ``state`` now, ``closed``: by this word. Raises RungError (404) for an answer that this
+    -> ``cell`` and its ``state`` now, ``closed``: by this word. Raises `unknown` for an answer that this
     tenant did not get under a promise, and StoreError where what was promised cannot be looked up.
     """
     await asyncio.to_thread(learner.kept.flush, 1.0)  # an answer just given may not be on disk yet
     found = await asyncio.to_thread(learner.kept.served, request_id)
     if found is None or found[0] != tenant:
-        raise RungError(
-            "no answer with this request id was given to you under a promise in the last 30 days; "
-            "send what x-rung-request-id said",
-            code="unknown_request_id",
-            param="request_id",
-            status=404,
-        )
+        raise unknown()
     name = found[1]
     saved = store.save_feedback(request_id, tenant, "wrong" if wrong else "right", corrected, name, learner.clock())
     cell = learner.cells.get(name)
@@ -66,3 +60,14 @@ async def feedback(learner: Learner, request_id: str, tenant: str, wrong: bool, 
     changes = cell.feedback(wrong)
     learner.keep(cell, changes, saved)
     return {"cell": name, "state": cell.state, "closed": bool(changes)}
+
+
+def unknown() -> InvalidRequestError:
+    """The 404 for a request id nobody knows."""
+    return InvalidRequestError(
+        "no answer with this request id was given to you under a promise in the last 30 days; "
+        "send what x-rung-request-id said",
+        code="unknown_request_id",
+        param="request_id",
+        status=404,
+    )
