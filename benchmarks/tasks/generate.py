@@ -3,9 +3,10 @@
     python benchmarks/tasks/generate.py > tasks.jsonl       then: rung bench tasks --data tasks.jsonl
 
 `wordings/CLASS.txt` holds families (``## name``) of templates, one a line: ``\\n`` is a line break, ``{slot}`` a line
-of that section of `payloads.txt`, what stands before ``|||`` is a system prompt, and a prompt may begin with the response format it is sent with. Wordings and payloads were written
-for rung and stand under its licence (MIT). A row: ``{"prompt", "system"?, "task_type", "source"}``, where `source`
-is ``own:FAMILY``, so that whole families can be held out.
+of that section of `payloads.txt`, what stands before ``|||`` is a system prompt, and a prompt may begin with the
+response format it is sent with (``<json>``, ``<schema: a, b>``, ``<enum: a, b>``). Wordings and payloads were written
+for rung and stand under its licence (MIT). A row: ``{"prompt", "system"?, "response_format"?, "task_type",
+"source"}``, where `source` is ``own:FAMILY``, so that whole families can be held out.
 """
 
 from __future__ import annotations

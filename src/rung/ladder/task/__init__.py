@@ -55,5 +55,5 @@ def classify(body: Mapping[str, Any]) -> Guess:
 
 def warm() -> None:
     """Load words, weights and the tools' grammar now (some 80 ms), not inside the first call."""
-    for text in ("hello", "Lay it out: {}"):
+    for text in ("hello", 'Say something of {"a": 1}'):
         classify({"messages": [{"role": "user", "content": text}]})

@@ -68,20 +68,7 @@ STOP = frozenset(
 """words that say nothing alone: any source has its own share of them, which is what a model would learn"""
 
 MATTER = frozenset(
-    {
-        "payload",
-        "code",
-        "json",
-        "asks",
-        "system",
-        "options",
-        "numbers:many",
-        "schema",
-        "either",
-        "quote",
-        "schema_mode",
-        "wh_first",
-        "lower",
-    }
+    {"payload", "code", "json", "schema", "schema_mode", "options", "quote", "either"}
+    | {"asks", "wh_first", "lower", "numbers:many", "system"}
 )
 """marks that change what an idea means"""
