@@ -92,6 +92,15 @@ def test_too_little_is_known(missing: dict) -> None:
     assert f"{told.needed:,} more calls" in told.text
 
 
+def test_what_would_lose_at_best_needs_no_labels() -> None:
+    told = conclude(facts(share=None, upkeep=50.0))
+    assert told.kind == "defer"
+    assert told.text.startswith("Even if it could answer every call: it would lose 44.5 USD a day")
+    assert conclude(facts(share=None, upkeep=5000.0)).kind == "fast_cloud"
+    assert conclude(facts(share=None, upkeep=50.0, private=1)).kind == "fallback"
+    assert conclude(facts(share=None, local_seconds=50.0)).kind == "fast_cloud"
+
+
 def test_unsure_is_told_with_a_number() -> None:
     told = conclude(facts(share=Interval(0.15, 0.05, 0.3)))
     assert told.kind == "defer"

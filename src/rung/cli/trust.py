@@ -157,6 +157,12 @@ def _order(action: str, said: str, path: Path | None, as_json: bool) -> None:
         click.echo(f"{name} {DONE[action]}, as soon as a gateway takes note: in seconds, or at its next start")
 
 
+def cells(path: Path | None) -> list[dict[str, Any]]:
+    """Every cell of the file as plain data (`rung.learning.told.describe`)."""
+    _, kept, found = _read(path)
+    return [describe(name, cell, kept.costs.get(name, 0)) for name, cell in ordered(found)]
+
+
 def _read(path: Path | None) -> tuple[Settings, store.Kept, dict[str, Cell]]:
     """Settings, the file as it is, and its cells; nothing is not an error."""
     settings = load(os.environ, path, cwd=Path.cwd())

@@ -65,7 +65,7 @@ def _single(traffic: Traffic, one: Candidate) -> Figure:
             prompt += part.prompt_tokens or part.calls * mean_prompt
             output += part.output_tokens or part.calls * mean_output
     if not others:
-        return Figure(f"{own.money / 1e12:.4f} USD", basis_of(own), own.money / 1e12)
+        return Figure(f"{own.money / 1e12:.4f} USD", basis_of(own, traffic), own.money / 1e12)
     if one.price is None:
         return UNKNOWN
     cost = one.price(prompt, output)

@@ -3,7 +3,7 @@
     net per day = calls a day x share it may answer x (what the reference costs - what it costs itself)
                   - learning - upkeep
 
-``not_enough_data``  too few calls, or nobody has measured what share it may answer
+``not_enough_data``  too few calls, or nobody has measured what share it may answer and it might pay
 ``adopt``            the net is above 0 with 90 % confidence, and callers don't wait longer than they accept
 ``fallback``         it doesn't pay, but private calls or outages of the cloud need it, and it fits
 ``defer``            it would pay at no more than `REACH` times today's traffic or prices, or it is not sure yet
@@ -82,8 +82,14 @@ class Conclusion(msgspec.Struct, frozen=True):
 def conclude(facts: Facts) -> Conclusion:
     """The conclusion, by the rule above."""
     share, reference, own = facts.share, facts.reference_cost, facts.own_cost
-    if facts.calls < ENOUGH or share is None or reference is None or own is None:
+    if facts.calls < ENOUGH or reference is None or own is None:
         return _unknown(facts)
+    if share is None:
+        best = conclude(msgspec.structs.replace(facts, share=Interval(1.0, 1.0, 1.0)))
+        if best.kind == "adopt" or best.needed:
+            return _unknown(facts)
+        text = f"Even if it could answer every call: {best.text[0].lower()}{best.text[1:]}"
+        return msgspec.structs.replace(best, text=text, numbers=best.numbers[1:])
     per_day = facts.calls / facts.days
     saved = Interval(reference.value - own, reference.low - own, reference.high - own)
     fixed = facts.learning + facts.upkeep

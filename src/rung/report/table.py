@@ -48,8 +48,8 @@ def _programs(traffic: Traffic) -> Column:
     part = Part()
     for rung in PROGRAMS:
         part.merge(traffic.of(rung=rung))
-    figures = _times(part) | {
-        "cost per 1,000 calls": _money(part),
+    figures = _times(part, traffic) | {
+        "cost per 1,000 calls": _money(part, traffic),
         "quality": Figure("proved, or the same call's own answer", "stated"),
         "memory": Figure("in the gateway's own", "stated"),
         "disk": Figure("the cache's file", "stated"),
@@ -64,14 +64,14 @@ def _model(
     traffic: Traffic, one: Candidate, evidence: Sequence[Evidence], reference: str, tokens: tuple[int, int]
 ) -> Column:
     part = traffic.of(rung=one.rung, model=one.model)
-    times = _times(part)
+    times = _times(part, traffic)
     if not part.calls and one.seconds is not None:
         best, worst = one.seconds(*tokens)
         middle = (best + worst) / 2
         times["latency p50"] = Figure(f"{middle:.1f} s ({best:.1f} to {worst:.1f})", "predicted", 1e3 * middle,
                                       1e3 * best, 1e3 * worst)  # fmt: skip
     figures = times | {
-        "cost per 1,000 calls": _money(part) if part.calls else _priced(one, tokens),
+        "cost per 1,000 calls": _money(part, traffic) if part.calls else _priced(one, tokens),
         "quality": _quality(one, evidence, reference),
         "memory": _bytes(one.ram, one.rung) if one.fits else Figure(f"{_mib(one.ram)}: does not fit", "predicted"),
         "disk": _bytes(one.disk, one.rung),
@@ -82,33 +82,33 @@ def _model(
     return Column(one.model, part.calls, figures)
 
 
-def _times(part: Part) -> dict[str, Figure]:
+def _times(part: Part, traffic: Traffic) -> dict[str, Figure]:
     return {
-        "latency p50": _ms(part.times.quantile(0.5), part),
-        "latency p95": _ms(part.times.quantile(0.95), part),
-        "first token": _ms(part.firsts.quantile(0.5), part),
+        "latency p50": _ms(part.times.quantile(0.5), basis_of(part, traffic)),
+        "latency p95": _ms(part.times.quantile(0.95), basis_of(part, traffic)),
+        "first token": _ms(part.firsts.quantile(0.5), basis_of(part, traffic)),
     }
 
 
-def _ms(value: float | None, part: Part) -> Figure:
+def _ms(value: float | None, basis: Basis) -> Figure:
     if value is None:
         return UNKNOWN
     text = f"{value / 1e3:.2f} s" if value >= 1000 else f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"
-    return Figure(text, basis_of(part), value)
+    return Figure(text, basis, value)
 
 
-def basis_of(part: Part) -> Basis:
+def basis_of(part: Part, traffic: Traffic) -> Basis:
     """A figure with simulated calls in it is a simulated figure."""
-    return "simulated" if part.simulated else "measured"
+    return "predicted" if traffic.predicted else "simulated" if part.simulated else "measured"
 
 
-def _money(part: Part) -> Figure:
+def _money(part: Part, traffic: Traffic) -> Figure:
     known = part.calls - part.unknown
     if not known:
         return UNKNOWN
     value = 1000 * part.money / known / 1e12
     note = f" ({part.unknown:,} of unknown price left out)" if part.unknown else ""
-    return Figure(f"{value:.4f} USD{note}", basis_of(part), value)
+    return Figure(f"{value:.4f} USD{note}", basis_of(part, traffic), value)
 
 
 def _priced(one: Candidate, tokens: tuple[int, int]) -> Figure:

@@ -24,7 +24,7 @@ class Asked(msgspec.Struct, gc=False):
     cost: int | None = 0
 
 
-class Kind(msgspec.Struct, gc=False):
+class Kind(msgspec.Struct, frozen=True, gc=False):
     """What many climbs have in common, what a report reads of it; as the ledger keeps it."""
 
     purpose: str
@@ -118,6 +118,8 @@ class Traffic(msgspec.Struct):
     cache_write_tokens: int = 0
     local_ms: float = 0.0
     """milliseconds local models worked, for callers and for rung itself"""
+    predicted: bool = False
+    """nobody saw it: a recording from elsewhere, thought through"""
     first_at: float = 0.0
     last_at: float = 0.0
 
@@ -218,7 +220,8 @@ def _add_call(traffic: Traffic, kind: Kind, climb: Seen, task: str) -> None:
 
 
 def _answer(part: Part, kind: Kind, climb: Seen) -> None:
-    part.times.add(climb.total_ms)
+    if climb.total_ms:  # a recording may not tell
+        part.times.add(climb.total_ms)
     if climb.first_content_ms is not None:
         part.firsts.add(climb.first_content_ms)
     part.prompt_tokens += (climb.input_tokens or 0) + (climb.cache_read_tokens or 0) + (climb.cache_write_tokens or 0)

@@ -6,7 +6,7 @@ import json
 import math
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,86 +99,110 @@ def _grade(row: Mapping[str, Any], name: str, where: str) -> float:
     raise BadRows(f'{where}: "{name}" must be 0 or 1 (or points), not {value!r}')
 
 
-def scores_out_of_fold(rows: Sequence[Row], *, folds: int, seed: int) -> list[float]:
-    """Each row's chance to be right, from a score fitted on the other folds."""
-    right = [not row.wrong for row in rows]
+Goal = Callable[[Row], bool]
+
+
+def right(row: Row) -> bool:
+    """What trust is about: the weak answer is right."""
+    return not row.wrong
+
+
+def no_gain(row: Row) -> bool:
+    """Sending it up would not have helped."""
+    return (row.strong or 0.0) <= row.weak
+
+
+def loss(row: Row) -> bool:
+    """Sending it up would have done harm."""
+    return (row.strong or 0.0) < row.weak
+
+
+def scores_out_of_fold(rows: Sequence[Row], *, folds: int, seed: int, goal: Goal = right) -> list[float]:
+    """Each row's chance of `goal`, from a score fitted on the other folds."""
     scores = [0.5] * len(rows)
-    for fold in split(right, folds, seed):
+    for fold in split([goal(row) for row in rows], folds, seed):
         held = set(fold)
-        kept = [at for at in range(len(rows)) if at not in held]
+        kept = [row for at, row in enumerate(rows) if at not in held]
         if not kept:
             continue
-        model = Model([rows[at] for at in kept], seed=seed)
+        model = Model(kept, seed=seed, goal=goal)
         for at in fold:
             scores[at] = model.score(rows[at])
     return scores
 
 
 class Model:
-    """A score fitted on rows: their evidence, and how often the weak model was right in their domain."""
+    """A score fitted on rows: their evidence, and how often `goal` was met in their domain."""
 
-    def __init__(self, rows: Sequence[Row], *, seed: int) -> None:
-        self.rates = DomainRates(rows)
-        self.forest: Forest | None = None
-        right = [not row.wrong for row in rows]
-        self.own_scores = [0.5] * len(rows)
-        """of the rows it was fitted on, each from a fit without it"""
-        if all(right) or not any(right):
+    def __init__(self, rows: Sequence[Row], *, seed: int, goal: Goal = right) -> None:
+        self._seed = seed
+        self._met = [goal(row) for row in rows]
+        self._rates = DomainRates(rows, goal)
+        self._known = [dict(row.evidence) for row in rows]
+        self._forest: Forest | None = None
+        if all(self._met) or not any(self._met):
             return
-        # a row's own outcome must not hide in its domain's rate: rates come from the other folds
-        known = [dict(row.evidence) for row in rows]
-        if self.rates.any:
-            for fold in split(right, 5, seed + 1):
-                held = set(fold)
-                others = DomainRates([row for at, row in enumerate(rows) if at not in held])
-                for at in fold:
-                    known[at]["domain_rate"] = others.of(rows[at].domain)
-        self.forest = grow(known, right, seed=seed)
-        self._fitted_on = (known, right, seed)
+        if self._rates.any:
+            self._add_rates(rows, goal)
+        self._forest = grow(self._known, self._met, seed=seed)
+
+    def _add_rates(self, rows: Sequence[Row], goal: Goal) -> None:
+        """Rates of the other folds: a row's own outcome must not hide in its domain's rate."""
+        for fold in split(self._met, 5, self._seed + 1):
+            held = set(fold)
+            others = DomainRates([row for at, row in enumerate(rows) if at not in held], goal)
+            for at in fold:
+                self._known[at]["domain_rate"] = others.of(rows[at].domain)
 
     def score(self, row: Row) -> float:
-        if self.forest is None:
+        """Between 0 and 1. Without both outcomes among its rows it knows nothing, and says 0.5."""
+        if self._forest is None:
             return 0.5
         known = dict(row.evidence)
-        if self.rates.any:
-            known["domain_rate"] = self.rates.of(row.domain)
-        return self.forest.answer(known)
+        if self._rates.any:
+            known["domain_rate"] = self._rates.of(row.domain)
+        return self._forest.answer(known)
 
     def held_out(self) -> list[float]:
         """Scores of the rows it was fitted on, each from a fit without it: what thresholds are taken from."""
-        if self.forest is None:
-            return [0.5]
-        known, right, seed = self._fitted_on
-        return out_of_fold(known, right, seed=seed)
+        return [0.5] if self._forest is None else out_of_fold(self._known, self._met, seed=self._seed)
 
 
 class DomainRates:
-    """How often the weak model was right in each domain, drawn towards the average where rows are few."""
+    """How often `goal` was met in each domain, drawn towards the average where rows are few."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.base = sum(not row.wrong for row in rows) / max(len(rows), 1)
+    def __init__(self, rows: Sequence[Row], goal: Goal = right) -> None:
+        self._base = sum(map(goal, rows)) / max(len(rows), 1)
         sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         for row in rows:
-            sums[row.domain][0] += not row.wrong
+            sums[row.domain][0] += goal(row)
             sums[row.domain][1] += 1
         self.any = len(sums) > 1
-        self._rates = {name: (good + _SMOOTH * self.base) / (n + _SMOOTH) for name, (good, n) in sums.items()}
+        self._rates = {name: (met + _SMOOTH * self._base) / (n + _SMOOTH) for name, (met, n) in sums.items()}
 
     def of(self, domain: str) -> float:
-        return self._rates.get(domain, self.base)
+        return self._rates.get(domain, self._base)
 
 
-def domain_scores(rows: Sequence[Row], *, folds: int, seed: int) -> list[float] | None:
+def domain_scores(rows: Sequence[Row], *, folds: int, seed: int, goal: Goal = right) -> list[float] | None:
     """The control "domain alone": each row's domain rate from the other folds; None if there is one domain only."""
-    if not DomainRates(rows).any:
+    if not DomainRates(rows, goal).any:
         return None
     scores = [0.0] * len(rows)
-    for fold in split([not row.wrong for row in rows], folds, seed):
+    for fold in split([goal(row) for row in rows], folds, seed):
         held = set(fold)
-        rates = DomainRates([row for at, row in enumerate(rows) if at not in held])
+        rates = DomainRates([row for at, row in enumerate(rows) if at not in held], goal)
         for at in fold:
             scores[at] = rates.of(rows[at].domain)
     return scores
+
+
+def order_by_gain(score: Callable[[Goal], list[float] | None]) -> list[float] | None:
+    """An order of calls, those that gain most from going up first: P(gain) - P(loss), each estimated by `score`."""
+    stays, harmed = score(no_gain), score(loss)
+    if stays is None or harmed is None:
+        return None
+    return [one + other for one, other in zip(stays, harmed, strict=True)]
 
 
 def length_scores(rows: Sequence[Row]) -> list[float]:

@@ -17,7 +17,7 @@ from typing import Any
 from rung.ladder.trust.bounds import binomial_tail, clopper_pearson, escalation_floor, lower
 from rung.ladder.trust.opening import COVERAGES, Opening, grid
 from rung.report.routing_curve import area, first_reaching, recovered, risk_by_coverage
-from rung.report.trust_rows import Model, Row, domain_scores, length_scores, scores_out_of_fold
+from rung.report.trust_rows import Model, Row, domain_scores, length_scores, order_by_gain, scores_out_of_fold
 
 SPLITS = 10
 """different divisions of the rows in the product protocol; the runs are spread over them"""
@@ -176,11 +176,11 @@ def disjoint(rows: Sequence[Row], plan: Plan) -> dict[str, Any] | None:
     }
 
 
-def routing(scores: Sequence[float], rows: Sequence[Row], seed: int) -> dict[str, Any]:
+def routing(scores: Sequence[float] | None, rows: Sequence[Row], seed: int) -> dict[str, Any]:
     """APGR and CPT (%) of an order, with a bootstrap interval over rows; None where there is no gap to recover."""
     weak, strong = [row.weak for row in rows], [row.strong or 0.0 for row in rows]
-    curve = None if any(row.strong is None for row in rows) else recovered(scores, weak, strong)
-    if curve is None:
+    curve = None if scores is None or any(row.strong is None for row in rows) else recovered(scores, weak, strong)
+    if scores is None or curve is None:
         return {"apgr": None, "apgr_ci95": None, "cpt50": None, "cpt80": None}
     dice = random.Random(f"{seed}/bootstrap")  # noqa: S311 (no secret)
     areas = []
@@ -210,7 +210,15 @@ def bench(rows: Sequence[Row], plan: Plan) -> tuple[dict[str, Any], Curves]:
     scores = scores_out_of_fold(rows, folds=folds, seed=seed)
     population = Population(scores, wrong, grid(scores))
     found = summary(repeat(population, any_time, plan), plan)
-    rivals = {"prompt_length": length_scores(rows), "domain": domain_scores(rows, folds=folds, seed=seed)}
+    lengths = length_scores(rows)
+    rivals = {
+        "prompt_length": (lengths, lengths),
+        "domain": (
+            domain_scores(rows, folds=folds, seed=seed),
+            order_by_gain(lambda goal: domain_scores(rows, folds=folds, seed=seed, goal=goal)),
+        ),
+    }
+    order = order_by_gain(lambda goal: scores_out_of_fold(rows, folds=folds, seed=seed, goal=goal))
     figures: dict[str, Any] = {
         "rows": len(rows),
         "alpha": alpha,
@@ -224,13 +232,14 @@ def bench(rows: Sequence[Row], plan: Plan) -> tuple[dict[str, Any], Curves]:
         "weak_wrong": mu,
         "escalation_floor": escalation_floor(mu, alpha),
         "escalation_floor_proved": escalation_floor(_proved_risk(population, plan), alpha),
-        **routing(scores, rows, seed),
+        **routing(order, rows, seed),
+        "trust_order": routing(scores, rows, seed),
         "once": summary(repeat(population, once, plan), plan),
         "disjoint": disjoint(rows, plan),
         "controls": controls(rows, population, rivals, plan, found["answered_low_mean"]),
     }
     curves = {"score": risk_by_coverage(scores, wrong)}
-    curves.update({name: risk_by_coverage(one, wrong) for name, one in rivals.items() if one is not None})
+    curves.update({name: risk_by_coverage(one, wrong) for name, (one, _) in rivals.items() if one is not None})
     return figures, curves
 
 
@@ -243,7 +252,8 @@ def _proved_risk(population: Population, plan: Plan) -> float:
     return statistics.median(bounds)
 
 
-Rivals = dict[str, "list[float] | None"]
+Rivals = dict[str, "tuple[list[float] | None, list[float] | None]"]
+"""name -> (scores for thresholds, scores for the order of calls); None where the rows do not have what it takes"""
 
 
 def controls(rows: Sequence[Row], population: Population, rivals: Rivals, plan: Plan, budget: float) -> dict[str, Any]:
@@ -276,9 +286,9 @@ def controls(rows: Sequence[Row], population: Population, rivals: Rivals, plan: 
             **routing([row.weak - (row.strong or 0.0) for row in rows], rows, plan.seed),
         },
     }
-    for name, scores in rivals.items():
+    for name, (scores, order) in rivals.items():
         found[name] = None
         if scores is not None:
             other = Population(scores, wrong, grid(scores))
-            found[name] = {**summary(repeat(other, any_time, plan), plan), **routing(scores, rows, plan.seed)}
+            found[name] = {**summary(repeat(other, any_time, plan), plan), **routing(order, rows, plan.seed)}
     return found

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from rung.ladder.trust.forecast import missing
 from rung.report.bill import Bill, make_bill
 from rung.report.conclude import Conclusion, Facts, conclude
 from rung.report.figures import PROGRAMS, USUAL, Assumptions, Candidate, Evidence
@@ -16,6 +17,7 @@ from rung.report.margin import Margin, margin
 from rung.report.sketch import Interval, bootstrap, weighted
 from rung.report.table import Column, columns, mean_tokens, pooled
 from rung.report.traffic import Part, Traffic
+from rung.report.what_if import NOTHING, WhatIf
 
 
 class TaskAdvice(msgspec.Struct, frozen=True):
@@ -60,12 +62,17 @@ def build(
     evidence: Sequence[Evidence] = (),
     assumptions: Assumptions = USUAL,
     labels: tuple[str, ...] = (),
+    what_if: WhatIf = NOTHING,
 ) -> Verdict:
     """The verdict on `traffic`. `reference` and `local`: ``provider:model`` of the two that are set against each
     other; both stand among `candidates`."""
     known = {one.model: one for one in candidates}
     mine = [one for one in evidence if one.model == local and one.limit <= assumptions.limit]
-    facts = _facts(traffic, known, reference, local, mine, assumptions)
+    if what_if.model and not mine:
+        mine = [one for one in evidence if one.rung == "local" and one.limit <= assumptions.limit]
+        labels += ("what it may answer is taken over from the local model that was measured: assumed",) if mine else ()
+    facts = _facts(traffic, known, reference, local, mine, assumptions, foretold=what_if.machine is not None)
+    facts = scaled(facts, what_if.traffic, what_if.price(reference))
     conclusion = conclude(facts)
     return Verdict(
         calls=traffic.calls,
@@ -110,18 +117,21 @@ def _facts(
     local: str,
     mine: Sequence[Evidence],
     assumptions: Assumptions,
+    *,
+    foretold: bool,
 ) -> Facts:
+    """`foretold`: the machine is imagined, so what was measured on this one does not count."""
     share = _share(traffic, mine)
     own = traffic.of(rung="local", model=local)
     learning = sum(traffic.money.get(name, 0) for name in ("shadow", "audit", "judge")) / 1e12
     candidate = known.get(local)
     told = traffic.of(rung="cloud", model=reference)
-    seconds = own.times.quantile(0.5)
+    seconds = None if foretold else own.times.quantile(0.5)
     if seconds is None and candidate is not None and candidate.seconds is not None and traffic.calls:
         mean = mean_tokens(traffic)
         seconds = 1e3 * sum(candidate.seconds(*mean)) / 2
     waited = told.times.quantile(0.5)
-    missing = [one.missing for one in mine if one.state != "open" and one.missing is not None]
+    lacking = [one.missing for one in mine if one.state != "open" and one.missing is not None]
     return Facts(
         calls=traffic.calls,
         days=traffic.days,
@@ -135,7 +145,7 @@ def _facts(
         private=traffic.private,
         rescued=traffic.rescued,
         fits=candidate.fits if candidate is not None else bool(own.calls),
-        missing=min(missing, default=0),
+        missing=min(lacking, default=missing(0, 0, assumptions.limit, 0.1) or 0),
     )
 
 

@@ -1,0 +1,124 @@
+"""``rung verdict``: is a local model worth it, here, on this traffic?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from rung.cli.config import as_json, named_file
+from rung.cli.ledger import ledger_file, seconds
+from rung.cli.trust import cells
+from rung.config import Settings, load_here
+from rung.local.bandwidth import probe
+from rung.local.hardware import look
+from rung.providers.prices import PriceBook
+from rung.report.figures import Assumptions
+from rung.report.importers import read_traffic
+from rung.report.page import html
+from rung.report.render import markdown, text
+from rung.report.traffic import Traffic
+from rung.report.verdict import Verdict, build
+from rung.report.what_if import WhatIf, parse
+from rung.verdicts import candidates, evidence, from_ledger, from_recorded, who
+
+
+@click.command()
+@click.argument("traffic", required=False, type=click.Path(path_type=Path))
+@click.option("--since", default="30d", show_default=True, help="How far back in the ledger: 24h, 7d, 4w.")
+@click.option("--run", default="", help="Only this replay (rung replay run --name).")
+@click.option("--what-if", "wishes", multiple=True, help="hardware=8c/32GB/RTX4060 model=NAME price.groq*2 traffic*10")
+@click.option("--limit", default=0.05, show_default=True, type=click.FloatRange(0.001, 0.5), help="Your error limit.")
+@click.option("--hour-usd", default=60.0, show_default=True, type=click.FloatRange(0), help="An hour of your work.")
+@click.option(
+    "--upkeep-minutes", default=10.0, show_default=True, type=click.FloatRange(0), help="A local model takes a month."
+)
+@click.option(
+    "--watts", default=35.0, show_default=True, type=click.FloatRange(0), help="Of this machine while it generates."
+)
+@click.option("--kwh-usd", default=0.30, show_default=True, type=click.FloatRange(0), help="Price of electricity.")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write one self-contained page here.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown.")
+@ledger_file
+@named_file
+@as_json
+def command(
+    traffic: Path | None,
+    since: str,
+    run: str,
+    wishes: tuple[str, ...],
+    limit: float,
+    hour_usd: float,
+    upkeep_minutes: float,
+    watts: float,
+    kwh_usd: float,
+    page: Path | None,
+    as_markdown: bool,
+    ledger: Path | None,
+    path: Path | None,
+    as_json: bool,
+) -> None:
+    """Weigh a local model against the cloud, from the ledger or from a TRAFFIC file (see `rung replay run --help`).
+
+    Exit 1 if there are not enough data.
+    """
+    try:
+        what_if = parse(wishes)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--what-if") from None
+    settings = load_here(path)
+    told = Assumptions(watts, kwh_usd, hour_usd, upkeep_minutes, limit)
+    found = ledger or settings.ledger.path
+    verdict = _verdict(settings, traffic, found, since, run, what_if, told, path)
+    if page is not None:
+        page.write_text(html(verdict))
+    if as_json:
+        click.echo(msgspec.json.encode(verdict).decode())
+    else:
+        click.echo(markdown(verdict) if as_markdown else text(verdict), nl=False)
+    if verdict.conclusion.kind == "not_enough_data":
+        raise SystemExit(1)
+
+
+def _verdict(
+    settings: Settings,
+    file: Path | None,
+    ledger: Path,
+    since: str,
+    run: str,
+    what_if: WhatIf,
+    assumptions: Assumptions,
+    path: Path | None,
+) -> Verdict:
+    prices = PriceBook.load(settings.prices)
+    hardware = look()
+    labels: list[str] = []
+    if file is not None:
+        reference, _ = who(settings, Traffic(), what_if, hardware)
+        seen = asyncio.run(from_recorded(list(read_traffic(file)), reference, prices))
+        labels.append(f"predicted from {file.name}: the tools really ran, repeats were counted, the rest is estimated")
+    elif not ledger.exists() and not run:
+        seen = Traffic()
+    else:
+        seen = from_ledger(ledger, since=time.time() - seconds(since), run=run)
+    if seen.simulated:
+        labels.append(f"{seen.simulated:,} calls were answered by simulators")
+    measured: Any = what_if.machine.probe if what_if.machine else probe(hardware.engine_threads, seconds=0.3)
+    if what_if.words:
+        labels.append(f"what if {what_if.words}: predicted")
+    machine = what_if.machine.hardware if what_if.machine else hardware
+    reference, local = who(settings, seen, what_if, machine)
+    return build(
+        seen,
+        candidates(settings, prices, seen, reference, local, machine, measured, what_if),
+        reference=reference,
+        local=local,
+        evidence=evidence(cells(path), assumptions.limit),
+        assumptions=assumptions,
+        labels=tuple(labels),
+        what_if=what_if,
+    )
