@@ -60,21 +60,17 @@ class ToolRung:
         """Load the libraries now. Without it the first call of each kind waits for them, in a thread."""
         warm()
 
+    def look(self, call: Call) -> Declined | None:
+        """Decline at once what is no task of ours: nearly every call. None if it is one."""
+        task = _task(call)
+        return task if isinstance(task, Declined) else None
+
     async def attempt(self, call: Call) -> Answer | Declined:
         """Answer a whole or streamed call, or decline: ``not_a_tool_task`` (not ours) or ``tool_cannot`` (ours, but
         a limit, a missing library or a missing proof stands in the way)."""
-        text = _last_user_text(call.body)
-        if text is None:
-            return Declined("not_a_tool_task: the last message is not plain user text")
-        system = _system_text(call.body)
-        if system is None:
-            return Declined("not_a_tool_task: the system prompt is long or not text")
-        task = understand(text, system)
-        if isinstance(task, NotATask):
-            return Declined(f"not_a_tool_task: {task.reason}")
-        refused = _parameters(call.body) or _earlier_orders(call.body)
-        if refused:
-            return Declined(f"not_a_tool_task: {refused}")
+        task = _task(call)
+        if isinstance(task, Declined):
+            return task
         try:
             result = await self._work(call, task)
         except CannotAnswer as error:
@@ -110,6 +106,21 @@ class ToolRung:
         self._busy -= 1
         if not work.cancelled():
             work.exception()  # read, so that an abandoned failure is not reported as lost
+
+
+def _task(call: Call) -> Intent | Declined:
+    """What is asked of a tool, or why nothing is."""
+    text = _last_user_text(call.body)
+    if text is None:
+        return Declined("not_a_tool_task: the last message is not plain user text")
+    system = _system_text(call.body)
+    if system is None:
+        return Declined("not_a_tool_task: the system prompt is long or not text")
+    task = understand(text, system)
+    if isinstance(task, NotATask):
+        return Declined(f"not_a_tool_task: {task.reason}")
+    refused = _parameters(call.body) or _earlier_orders(call.body)
+    return Declined(f"not_a_tool_task: {refused}") if refused else task
 
 
 def _last_user_text(body: dict[str, Any]) -> str | None:
