@@ -17,7 +17,7 @@ _STEPS = 8
 class Calibrator:
     """Weights are those given until enough was seen; each example carries 1/π, the inverse of its label's chance."""
 
-    def __init__(self, prior: Array, least: int = 150) -> None:
+    def __init__(self, prior: Array, least: int = 40) -> None:
         self._prior = prior
         self._weights = prior.copy()
         self._least = least

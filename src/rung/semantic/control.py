@@ -15,6 +15,7 @@ Rinaldo, "E-detectors", 2024): M ← max(M, 1) · (1 + λ·(w·Z − limit)).
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -23,15 +24,20 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-SHARES = (0.15, 0.3, 0.45, 0.6, 0.75)
+SHARES = (0.15, 0.3, 0.45, 0.6, 0.7)
 """of the limit: what each level's threshold aims at"""
 
 _BETS = np.array([0.98, 0.7, 0.5, 0.35, 0.25, 0.15, 0.08])
 _ALARMS = np.array([0.5, 1.0, 2.0, 3.0, 5.0])
-_CLOSE = 300.0
+_STEP_DOWN, _CLOSE = 60.0, 300.0
 _WINDOW = 4000
 _LEAST = 300
-_FEWEST_PI = 0.08
+_PROVING = 3000
+_AUDITS = (1.0, 0.25, 0.06)
+"""least share of hits audited: until `_PROVEN` is open (for `_PROVING` requests at most), until all is open, after"""
+_PROVEN = 3
+_EPOCH = 2000
+_CLEAR = 0.8
 _NEVER = 2.0
 
 
@@ -49,12 +55,14 @@ class Control:
         self.limit, self.delta = limit, delta
         self.level = -1
         self.requests = 0
+        self.closed = 0
+        self._since = 0
+        self._epoch_at = _EPOCH
         self._recent: deque[_Seen] = deque(maxlen=_WINDOW)
         self._thresholds = [_NEVER] * len(SHARES)
         self._wealth = np.ones((len(SHARES), len(_BETS)))
         self._best = np.ones(len(SHARES))
         self._alarm = np.ones(len(_ALARMS))
-        self.closed = 0
 
     @property
     def threshold(self) -> float:
@@ -62,18 +70,18 @@ class Control:
         return self._thresholds[self.level] if self.level >= 0 else _NEVER
 
     @property
-    def would_serve(self) -> float:
-        """The threshold of the level being proved, for a shadow's sake."""
-        return self._thresholds[min(self.level + 1, len(SHARES) - 1)]
-
-    @property
     def bound(self) -> float:
         """Upper bound of the served policy's error per request, valid at any time; 1 while nothing is open."""
         return self.limit if self.level >= 0 else 1.0
 
+    def _base(self) -> float:
+        if self.level < _PROVEN and self.requests - self._since < _PROVING:
+            return _AUDITS[0]
+        return _AUDITS[1] if self.level < len(SHARES) - 1 else _AUDITS[2]
+
     def pi(self, score: float) -> float:
         """With what probability a hit of this score is audited: more where it is less certain."""
-        return min(0.5, max(_FEWEST_PI, float(np.sqrt(max(0.0, 1 - score)))))
+        return max(self._base(), min(0.5, math.sqrt(max(0.0, 1 - score))))
 
     def unlabelled(self, score: float) -> None:
         """A hit that was not audited."""
@@ -84,52 +92,76 @@ class Control:
         self._count(score, 1 / pi, wrong)
 
     def _count(self, score: float, weight: float, wrong: bool) -> None:
+        heaviest = max(weight, 1 / self._base())
         self.requests += 1
         self._recent.append(_Seen(score, weight, wrong))
-        heaviest = 1 / _FEWEST_PI if self.level >= 0 else 1.0
         bets = np.minimum(_BETS, 0.95 / heaviest)
         lost = np.array([weight if wrong and score >= threshold else 0.0 for threshold in self._thresholds])
         ready = np.array([threshold < _NEVER for threshold in self._thresholds])
-        factors = 1 + bets * (self.limit - lost[:, None])
-        self._wealth *= np.where(ready[:, None], factors, 1.0)
+        self._wealth *= np.where(ready[:, None], 1 + bets * (self.limit - lost[:, None]), 1.0)
         np.maximum(self._best, self._wealth.mean(axis=1), out=self._best)
         while self.level + 1 < len(SHARES) and self._best[self.level + 1] >= 1 / self.delta:
             self.level += 1
             self._alarm[:] = 1
         if self.level >= 0:
-            self._watch(lost[self.level], heaviest)
+            self._watch(float(lost[self.level]), heaviest)
+        if self.requests >= self._epoch_at:
+            self._renew()
 
     def _watch(self, lost: float, heaviest: float) -> None:
         self._alarm = np.maximum(self._alarm, 1.0) * (1 + _ALARMS / heaviest * (lost - self.limit))
-        if self._alarm.mean() >= _CLOSE:
+        alarm = float(self._alarm.mean())
+        if self.level > 0 and alarm >= _STEP_DOWN:
+            self._step_down()
+        elif alarm >= _CLOSE:
             self.close()
+
+    def _step_down(self) -> None:
+        """A level less; the one left has to be proved again."""
+        self._wealth[self.level :] = 1
+        self._best[self.level :] = 1
+        self._alarm[:] = 1
+        self.level -= 1
 
     def close(self) -> None:
         """Back to shadow, with fresh evidence."""
         self.level = -1
         self.closed += 1
+        self._since = self.requests
         self._recent.clear()
         self._thresholds = [_NEVER] * len(SHARES)
-        self.renew()
-
-    def renew(self) -> None:
-        """A new epoch: evidence starts again; what is open stays open until its own labels close it."""
         self._wealth[:] = 1
         self._best[:] = 1
         self._alarm[:] = 1
+        self._epoch_at = self.requests + _EPOCH
+
+    def _renew(self) -> None:
+        """A new epoch, twice as long: evidence starts again, and a level that lost in the old one is given up."""
+        self._epoch_at = self._since + 2 * (self.requests - self._since)
+        if self.level > 0 and self._wealth[self.level].mean() < 1:
+            self._step_down()
+        self._wealth[:] = 1
+        self._best[:] = 1
 
     def refit(self) -> None:
-        """Set every level's threshold from the recent labels."""
+        """Set every level's threshold from the recent requests.
+
+        What is told, the sum of 1 - P over those at or above a threshold, is corrected by what was measured: the
+        ratio of wrong to told where labels are, and the share that is wrong however certain P is (a floor no
+        calibration of P sees), both drawn towards no correction while labels are few.
+        """
         if len(self._recent) < _LEAST:
             return
         score = np.array([one.score for one in self._recent])
         weight = np.array([one.weight for one in self._recent])
-        lost = np.array([one.weight * one.wrong for one in self._recent])
+        wrong = np.array([one.weight * one.wrong for one in self._recent])
+        clear = score >= 0.99
+        floor = (wrong[clear].sum() + 1) / (weight[clear].sum() + 500)
+        doubt = np.maximum(1 - score, floor)
+        near = score >= _CLEAR
+        ratio = (wrong[near].sum() + 8) / ((weight * doubt)[near].sum() + 8)
         order = np.argsort(-score, kind="stable")
-        n = len(score)
-        measured = np.cumsum(lost[order]) / n
-        told = np.cumsum(np.where(weight[order] >= 0, 1 - score[order], 0)) / n
-        risk = np.maximum.accumulate(0.5 * (measured + told) + 0.2 / n)
+        risk = np.cumsum(doubt[order]) * max(float(ratio), 0.8) / len(score)
         for at, share in enumerate(SHARES):
-            fits = np.nonzero(risk <= share * self.limit)[0]
-            self._thresholds[at] = float(score[order[fits[-1]]]) if len(fits) else _NEVER
+            fits = int(np.searchsorted(risk, share * self.limit, side="right"))
+            self._thresholds[at] = float(score[order[fits - 1]]) if fits else _NEVER

@@ -93,7 +93,7 @@ class Decider:
         self.control = Control(limit)
         self._merged: dict[int, int] = {}
         self._next = 0
-        self._labels = 0
+        self._refit_at = _REFIT
         self._kept: dict[int, dict[int, list[tuple[int, Words]]]] = {}
 
     def decide(self, prompt: str, embedding: Vector, neighbours: Sequence[Neighbour]) -> Decision:
@@ -139,6 +139,7 @@ class Decider:
     def passed(self, decision: Decision) -> None:
         """A hit that was served and not audited."""
         self.control.unlabelled(decision.p)
+        self._refit()
 
     def observe(self, decision: Decision, equal: Sequence[int]) -> int:
         """The reference answered: `equal` are those of `decision.compare` it equals. -> the answer's number."""
@@ -154,11 +155,7 @@ class Decider:
         else:
             self.control.labelled(0.0, False, 1.0)
         self._answers.learn(decision.vector, answer)
-        self._labels += 1
-        if self._labels % _REFIT == 0:
-            self._calibrator.fit()
-        if self.control.requests % _REFIT == 0 and self._calibrator.fitted:
-            self.control.refit()
+        self._refit()
         return answer
 
     def stored(self, entry: int, answer: int, said: Words) -> None:
@@ -171,6 +168,14 @@ class Decider:
             same = kept.setdefault(said.signature.key, [])
             same.append((entry, said))
             del same[:-_EACH]
+
+    def _refit(self) -> None:
+        if self.control.requests < self._refit_at:
+            return
+        self._refit_at = self.control.requests + _REFIT
+        self._calibrator.fit()
+        if self._calibrator.fitted:
+            self.control.refit()
 
     def _new(self) -> int:
         self._next += 1

@@ -114,14 +114,14 @@ NUMBER_WORDS = {
 
 _UNITS = """
 usd:$,dollar,dollars,buck,bucks gbp:£,quid eur:€,euro,euros jpy:¥,yen inr:₹,rupee,rupees percent:%,percentage,pourcent
-pound:pounds,lb,lbs kg:kilo,kilos,kilogram,kilograms,kilogramme g:gram,grams,gramme,grammes mg:milligram,milligrams
+pound:pounds,lb,lbs kg:kilo,kilos,kilogram,kilograms,kilogramme gram:g,grams,gramme,grammes mg:milligram,milligrams
 oz:ounce,ounces ton:tons,tonne,tonnes km:kilometre,kilometres,kilometer,kilometers mile:miles
 metre:meter,meters,metres cm:centimetre,centimeter,centimetres,centimeters mm:millimetre,millimetres
 inch:inches foot:feet,ft yard:yards litre:liter,liters,litres ml:millilitre,milliliter gallon:gallons
-kb:kilobyte,kilobytes mb:megabyte,megabytes gb:gigabyte,gigabytes,go tb:terabyte,terabytes,to
-kwh:kilowatt-hour watt:watts,w volt:volts,v celsius:°c,centigrade fahrenheit:°f kelvin
-ms:millisecond,milliseconds sec:second,seconds,secs minute:minutes,min,mins hour:hours,hr,hrs,heure,heures
-day:days,jour,jours week:weeks,semaine,semaines month:months,mois year:years,yr,yrs,an,ans,année,années
+kb:kilobyte,kilobytes mb:megabyte,megabytes gb:gigabyte,gigabytes tb:terabyte,terabytes
+kwh:kilowatt-hour watt:watts volt:volts celsius:°c,centigrade fahrenheit:°f kelvin
+ms:millisecond,milliseconds second:sec,seconds,secs minute:minutes,min,mins hour:hours,hr,hrs,heure,heures
+day:days,jour,jours week:weeks,semaine,semaines month:months,mois year:years,yr,yrs,ans,année,années
 quarter:quarters acre:acres hectare:hectares mph kph
 """
 
@@ -141,22 +141,77 @@ DATES = listed(
 """without March, which is a verb too"""
 
 FILLERS = listed(
-    "please pls plz thanks thank thankyou cheers hi hello hey hiya um uh er erm well so just kindly ok okay "
+    "please pls plz thanks thank thankyou cheers hi hello hey hiya um umm uh er erm hm hmm ah oh yeah yep yup well so "
+    "just kindly ok okay anyway anyways btw honestly obviously "
     "merci bonjour salut svp euh"
 )
 
 FUNCTION_WORDS = FILLERS | listed(
     "a an the this that these those it its i i'm im i've ive i'd id me my mine we us our you your he she they them "
-    "their be is are was were been being am do does did done doing have has had having will would shall should can "
-    "could may might must to of in on at by for from with about as into onto over than then there here and or but if "
-    "when where what which who whom whose why how what's whats how's hows who's where's it's that's there's s t d ll "
-    "re ve m get got gets getting want wants need needs like go way tell know much many any some also too very really "
-    "le la les un une des du de d l et ou mais si que qui quoi quel quelle quels quelles comment pourquoi où quand je "
+    "up back their be is are was were been being am do does did done doing have has had having will would shall should "
+    "can could may might must to of in on at by for from with about as into onto over than then there here and or but "
+    "if when where what which who whom whose why how what's whats how's hows who's where's it's that's there's s t d "
+    "ll re ve m get got gets getting want wants need needs like go way tell know much many any some also too very "
+    "really le la les un une des du de d l et ou mais si que qui quoi quel quelle quels quelles comment pourquoi où quand je "
     "tu il elle on nous vous ils elles mon ma mes ton ta tes son sa ses notre votre ce cette ces est sont suis être "
     "avoir ai as a avons avez ont fait faire peux peut dois doit à au aux en dans par pour sur avec se me te y"
 )
 
+WEAK = listed(
+    "able possible possibly wondering wonder question questions quick quickly let advance best process procedure "
+    "procedures steps step method instructions guide explain describe show advise advice help assist assistance "
+    "exactly actually basically currently simply regarding concerning regards option options available allow allowed "
+    "permitted obtain acquire receive create set setup work works trying try tried looking look find give take make "
+    "makes making use using happen happens put come sort kind type thing things stuff someone somebody anyone people "
+    "possible hoping hope appreciate grateful great good day morning afternoon evening dear sir madam team guys "
+    "expliquer aider étapes procédure façon manière possible souhaite voudrais aimerais pouvez pourriez"
+)
+"""words of the frame a question is put in: what is asked about rarely turns on them"""
+
 _ALIKE = """
+street/road/avenue exam/test/examination grade/mark/score/result results/grades/marks dispute/challenge/contest
+report/notify file/submit/lodge complaint/grievance payslip/paystub wage/wages rent/lease tenant/renter
+house/home/property garbage/rubbish/trash/waste bin/trashcan trousers/pants jumper/sweater lift/elevator
+pavement/sidewalk petrol/gas/gasoline motorway/highway/freeway railway/railroad timetable/schedule
+autumn/fall football/soccer sweets/candy biscuit/cookie chips/fries crisps/chips torch/flashlight
+postcode/zipcode/zip post/mail letter/mail parcel/package box/package queue/line till/checkout
+bill/invoice receipt/invoice payment/transaction transaction/purchase money/cash funds/money loan/credit
+balance/funds limit/cap/maximum threshold/limit minimum/least maximum/most deadline/cutoff duedate/deadline
+employer/company worker/employee colleague/coworker client/customer user/member guest/visitor
+passenger/traveller/traveler tourist/visitor citizen/national foreigner/alien spouse/partner kids/children
+infant/baby baby/newborn toddler/infant teenager/adolescent elderly/senior pupil/student school/college
+university/college course/class lesson/class professor/lecturer teacher/instructor illness/disease/sickness
+ill/sick medicine/medication/drug tablet/pill jab/injection/vaccination/vaccine vaccine/vaccination
+hospital/clinic pharmacy/chemist/drugstore dentist/dental symptom/sign pain/ache injury/wound
+password/passcode pin/passcode username/login email/e-mail mobile/cellphone laptop/notebook computer/pc
+internet/broadband/web website/site/webpage app/application program/software bug/defect error/fault
+folder/directory file/document document/paper picture/image/photo video/clip screen/display monitor/display
+theme/mode button/key repository/repo pr/pull-request commit/revision deploy/release deployment/release
+rollback/revert undo/revert restore/recover backup/back-up sync/synchronise synchronize/synchronise
+optimise/optimize organise/organize cancel/void annul/cancel renew/extend extend/prolong postpone/delay
+late/delayed early/soon immediately/instantly/straightaway often/frequently rarely/seldom always/constantly
+annual/yearly monthly/per-month weekly/per-week daily/per-day cheap/inexpensive expensive/costly/pricey
+free/complimentary big/large/huge tiny/small quick/fast/rapid slow/sluggish simple/easy hard/difficult/tough
+correct/right wrong/incorrect important/essential/crucial necessary/required/needed mandatory/compulsory/required
+optional/voluntary legal/lawful illegal/unlawful safe/secure dangerous/hazardous/risky broken/faulty/damaged
+lost/missing stolen/theft damaged/broken dirty/unclean tidy/clean empty/vacant full/complete new/brand-new
+old/former previous/former/earlier next/following final/last first/initial main/primary/principal
+famous/well-known rich/wealthy poor/needy happy/glad sad/unhappy angry/mad clever/smart/intelligent stupid/dumb
+begin/start begins/starts starting/beginning end/finish expire/lapse expires/ends arrive/come depart/leave
+travel/journey fly/flying drive/driving walk/walking eat/consume drink/drinking sleep/sleeping cook/prepare
+bake/cook boil/boiling roast/roasting wash/clean repair/mend/fix replace/swap/substitute swap/exchange
+exchange/trade join/enrol enter/access access/reach open/launch run/execute execute/launch close/shut
+compare/contrast describe/characterise explain/clarify summarise/summarize/condense translate/render
+write/compose draft/write proofread/check correct/fix rephrase/reword/paraphrase rewrite/reword
+locate/find discover/find search/look-up detect/identify/recognise count/tally measure/gauge estimate/approximate
+calculate/compute work-out/calculate convert/change/turn transform/convert split/divide divide/separate
+join/combine/merge merge/combine connect/link attach/append append/add include/contain contain/hold
+remove/eliminate delete/erase/wipe hide/conceal reveal/show prevent/avoid/stop protect/safeguard guard/protect
+buy/get pick/select/choose decide/choose prefer/favour enjoy/like need/require want/desire own/have
+loan/borrow hire/rent employ/hire fire/sack/dismiss quit/resign/leave retire/retirement
+rue/route étudiant/élève travail/emploi/boulot salaire/paie facture/note colis/paquet courriel/mail/e-mail
+mot-de-passe/code ordinateur/pc erreur/faute problème/souci maladie/affection médicament/remède rapide/vite
+facile/simple difficile/compliqué maintenant/actuellement
 begin/start/commence buy/purchase get/obtain/acquire cancel/terminate/end stop/end/cease change/switch/alter/modify
 update/change/edit choose/select/pick require/need show/display help/assist repair/fix create/make/set/setup
 delete/remove/erase big/large small/little quick/fast price/cost/charge/fee cost/charge/rate

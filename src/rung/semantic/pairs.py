@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rung.semantic.lexicon import ALIKE, FILLERS, FUNCTION_WORDS
+from rung.semantic.lexicon import ALIKE, FILLERS, FUNCTION_WORDS, WEAK, listed
 from rung.semantic.veto import Signature, signature, veto
 from rung.semantic.words import misspelt, stem
 
@@ -21,19 +22,31 @@ _ASKED = {
         "who": "who whom whose qui", "when": "when quand", "where": "where où", "why": "why pourquoi"}.items()
     for word in words.split()
 }  # fmt: skip
+_WHAT_TIME = re.compile(r"\b(?:what|which) (?:time|day|date)\b", re.IGNORECASE)
 _MOST = 400
 
-FEATURES = 12
+_PREPOSITIONS = listed(
+    "in on at for with without under over during after before within outside inside near between among as of from "
+    "while against across behind beyond per via by if when en dans pour avec sans sous pendant après avant chez par si"
+)
+_DETERMINERS = listed(
+    "a an the my your our their his her its this that these those any all some i'm i you we they "
+    "la le les un une des mon ma mes"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A prompt's words for comparison. `content`: stem -> the word; `names`: stems written as names."""
+    """A prompt's words for comparison. `content`: stem -> the word; `names`: stems written as names.
+
+    `scope`: stems that say where, when, for whom or whose, as far as a preposition or a possessive tells.
+    """
 
     signature: Signature
     plain: str
     content: dict[str, str]
     names: frozenset[str]
+    scope: frozenset[str]
     asked: frozenset[str]
     function: frozenset[str]
 
@@ -43,7 +56,15 @@ def words(prompt: str) -> Words:
     """What `differences` needs of a prompt; the last few thousand are remembered. Looks at the first 400 words."""
     found = _WORD.findall(prompt)[:_MOST]
     lower = [word.lower().replace("’", "'").removesuffix("'s") for word in found]
-    content = {stem(word): word for word in lower if word not in FUNCTION_WORDS}
+    parts = [part for word in lower for part in word.split("-") if part]
+    content = {stem(part): part for part in parts if part not in FUNCTION_WORDS and part not in WEAK}
+    if not content:
+        content = {stem(part): part for part in parts}
+    asked = {_ASKED[word] for word in lower if word in _ASKED}
+    if _WHAT_TIME.search(prompt):
+        asked.add("when")
+        for word in ("time", "day", "date"):
+            content.pop(stem(word), None)
     names = frozenset(
         stem(small)
         for at, (word, small) in enumerate(zip(found, lower, strict=True))
@@ -54,9 +75,21 @@ def words(prompt: str) -> Words:
         " ".join(word for word in lower if word not in FILLERS),
         content,
         names & content.keys(),
-        frozenset(_ASKED[word] for word in lower if word in _ASKED),
+        frozenset(_scope(found, lower)) & content.keys(),
+        frozenset(asked),
         frozenset(word for word in lower if word in FUNCTION_WORDS and word not in FILLERS),
     )
+
+
+def _scope(found: list[str], lower: list[str]) -> Iterator[str]:
+    inside = False
+    for word, small in zip(found, lower, strict=True):
+        if small in _PREPOSITIONS:
+            inside = True
+        elif small in FUNCTION_WORDS:
+            inside = inside and small in _DETERMINERS
+        elif inside or word.lower().endswith(("'s", "’s", "s'")):
+            yield from (stem(part) for part in small.split("-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +124,7 @@ def differences(one: Words, other: Words, similarity: float) -> Difference:
         float(same),
         float(not mine and not theirs),
         min(1.0, math.log1p(total) / 4),
+        float(not one.scope.isdisjoint(mine) or not other.scope.isdisjoint(theirs)),
     )
     return Difference(why, same, features)
 
@@ -109,8 +143,8 @@ def _unmatched(mine: dict[str, str], theirs: dict[str, str]) -> list[str]:
     return left
 
 
-WEIGHTS: tuple[float, ...] = (-6.0, 4.0, 4.0, -3.0, -2.0, -1.0, -2.0, -1.5, 1.0, 3.0, 2.5, 0.0)
-SERVED_AT = 0.0
+WEIGHTS: tuple[float, ...] = (-0.47, 0.01, 1.25, -1.50, -1.79, -1.20, -3.47, -7.31, -1.18, 3.15, 2.52, 0.27, -0.66)
+SERVED_AT = -1.5
 """the head's logit from which a pair counts as the same question where nothing has been measured yet"""
 
 

@@ -20,14 +20,14 @@ _CODE = re.compile(
     r"|\w\(\w*\)\s*[{;]|;\s*$",
     re.MULTILINE,
 )
-_DEFINED = re.compile(r"\b(?:def|function|fn|func)\s+([A-Za-z_]\w*)")
+_DEFINED = re.compile(r"\b(?:def|function|fn|func)\s+([A-Za-z_]\w*)\s*[(<]")
 _STRING = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'"
 _TOKEN = re.compile(rf"{_STRING}|\d+(?:\.\d+)?|[^\W\d]\w*|[^\s\w]")
 _QUOTES = re.compile(r"\"\"\"|'''|^[ \t]*(?:#(?!include)|//)[ \t]?", re.MULTILINE)
 _APOSTROPHE = re.compile(r"(?<=[a-z])'(?=(?:s|t|re|ve|ll|d|m)\b)")
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _LEAST_WORDS = 4
-_KEPT = listed("in on to from over than into with by for as not and or if is")
+_KEPT = listed("in on to from over than into with by for as not and or if")
 """function words that can change what code is asked for"""
 _DROPPED = FUNCTION_WORDS - _KEPT - NEGATIONS
 
@@ -64,7 +64,7 @@ def program(prompt: str) -> Program | None:
                 if word in _DROPPED:
                     continue
                 described += 1
-                piece = stem(word)
+                piece = "if" if word == "whether" else stem(word)
         elif piece in ".,:;?!`":
             continue
         kept.append(piece)

@@ -14,9 +14,11 @@ from hashlib import blake2b
 from rung.semantic.lexicon import DATES, FUNCTION_WORDS, NEGATIONS, NUMBER_WORDS, OPPOSITES, UNITS, listed
 from rung.semantic.programs import Program, program
 
-_NUMBER = re.compile(r"(?<![\w.])v?\d[\d,]*(?:[.:/-]\d+)*(?![\d])")
-_WORD = re.compile(r"[^\W\d_][\w'’-]*|[$£€¥₹%]|°[cf]|\d+(?:st|nd|rd|th)\b")
-_ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th|er|ème|e)\b")
+_TOKEN = re.compile(
+    r"v?\d[\d,]*(?:[.:/]\d+)*(?:st|nd|rd|th|er|ème)?(?![^\W_])|\d[\d,]*(?:\.\d+)?(?=[^\W\d])|[^\W\d_][\w'-]*|[$£€¥₹%]|°[cf]"
+)
+_ORDINAL = re.compile(r"(?:st|nd|rd|th|er|ème)$")
+_SIGNS = frozenset("$£€¥₹")
 _TURNS = listed("to from into than before after against via vers depuis avant après")
 
 
@@ -25,7 +27,7 @@ class Signature:
     """What a prompt says that has to be the same in both. `turns`: (direction word, the word after it)."""
 
     numbers: tuple[str, ...]
-    units: frozenset[str]
+    units: frozenset[tuple[str, str]]
     dates: frozenset[str]
     negated: bool
     words: frozenset[str]
@@ -43,18 +45,11 @@ def signature(prompt: str) -> Signature:
     code = program(prompt)
     if code is not None:
         nothing: frozenset[str] = frozenset()
-        return Signature((), nothing, nothing, False, nothing, nothing, (), code, _key(code.tokens, code.named))
-    found = _WORD.findall(text)
-    words = [word.removesuffix("'s") for word in found]
-    numbers = [_number(one) for one in _NUMBER.findall(_ORDINAL.sub(r"\1", text))]
-    numbers += [NUMBER_WORDS[part] for word in words for part in word.split("-") if part in NUMBER_WORDS]
-    units = {UNITS[word] for word in words if word in UNITS}
-    units |= {UNITS[unit] for unit in re.findall(r"\d\s?-?([a-z]+)\b", text) if unit in UNITS}
-    numbers.sort()
+        return Signature((), frozenset(), nothing, False, nothing, nothing, (), code, _key(code.tokens, code.named))
+    words = [word.removesuffix("'s") for word in _TOKEN.findall(text)]
+    numbers, units = _numbers(words)
     dates = {word.rstrip("s") for word in words if word in DATES}
-    negated = any(word.replace("'", "") in NEGATIONS or word.endswith("n't") for word in words)
-    if not numbers:
-        units.clear()
+    negated = any(_negates(word) for word in words)
     return Signature(
         numbers=tuple(numbers),
         units=frozenset(units),
@@ -64,8 +59,36 @@ def signature(prompt: str) -> Signature:
         polar=frozenset(word for word in words if word in OPPOSITES),
         turns=tuple(_turns(words)),
         program=None,
-        key=_key(*numbers, "/", *sorted(units), "/", *sorted(dates), "/", "not" if negated else ""),
+        key=_key(*numbers, "/", *sorted(dates), "/", "not" if negated else ""),
     )
+
+
+def _negates(word: str) -> bool:
+    return word.replace("'", "") in NEGATIONS or word.endswith("n't") or word.startswith("non-")
+
+
+def _numbers(words: list[str]) -> tuple[list[str], set[tuple[str, str]]]:
+    """The numbers, sorted, and those that have a unit beside them: after them, or a currency's sign before."""
+    numbers: list[str] = []
+    units: set[tuple[str, str]] = set()
+    for at, word in enumerate(words):
+        if word[0].isdigit() or (word[0] == "v" and word[1:2].isdigit()):
+            number: str | None = _number(word)
+            after = words[at + 1] if at + 1 < len(words) else ""
+        else:
+            first, _, after = word.partition("-")
+            number = NUMBER_WORDS.get(first)
+            after = after or (words[at + 1] if at + 1 < len(words) else "")
+        if number is None:
+            continue
+        numbers.append(number)
+        unit = UNITS.get(after.lstrip("-").partition("-")[0])
+        if unit is None and at and words[at - 1] in _SIGNS:
+            unit = UNITS[words[at - 1]]
+        if unit is not None:
+            units.add((number, unit))
+    numbers.sort()
+    return numbers, units
 
 
 def _key(*parts: str) -> int:
@@ -75,9 +98,11 @@ def _key(*parts: str) -> int:
 
 
 def _number(text: str) -> str:
-    plain = text.lstrip("v").replace(",", "")
+    plain = _ORDINAL.sub("", text).lstrip("v").replace(",", "")
     if re.fullmatch(r"\d+(\.\d+)?", plain) and not text.startswith("v"):
-        return f"{float(plain):g}" if len(plain) < 16 else plain
+        whole, _, part = plain.partition(".")
+        part = part.rstrip("0")
+        return (whole.lstrip("0") or "0") + ("." + part if part else "")
     return plain
 
 
@@ -97,7 +122,7 @@ def veto(one: Signature, other: Signature) -> str:
         return "" if one.program == other.program else "code"
     if one.numbers != other.numbers:
         return "numbers"
-    if one.units != other.units:
+    if one.units != other.units and _mismeasured(one, other):
         return "units"
     if one.dates != other.dates:
         return "dates"
@@ -106,6 +131,15 @@ def veto(one: Signature, other: Signature) -> str:
     if _opposed(one, other):
         return "opposites"
     return "direction" if _turned(one, other) else ""
+
+
+def _mismeasured(one: Signature, other: Signature) -> bool:
+    """A number has a unit in both, and not the same."""
+    for number, unit in one.units:
+        theirs = {named for also, named in other.units if also == number}
+        if theirs and unit not in theirs:
+            return True
+    return False
 
 
 def _opposed(one: Signature, other: Signature) -> bool:

@@ -36,7 +36,7 @@ def stem(word: str) -> str:
     Comparatives are kept apart from their base: largest is not large.
     """
     if word in _IRREGULAR:
-        return _IRREGULAR[word]
+        return _without_e(_IRREGULAR[word])
     if len(word) <= 3 or not word.isalpha():
         return word
     if word.endswith("ies") and len(word) > 4:
