@@ -58,7 +58,7 @@ class Proving:
 
     def gate(self, call: Call) -> CallGate | None:
         """The gate of a call, None for one that asks for no promise: named models, private calls, no reference."""
-        if call.model != "auto" or call.mode != "auto" or call.private:
+        if call.model != "auto" or call.mode != "auto" or call.private or not self.learner.candidates:
             return None
         reference = self._reference(call)
         return None if reference is None else self.learner.gate(call, reference)

@@ -5,7 +5,8 @@
 """
 
 from rung.learning.gate import CallGate
-from rung.learning.learner import Learner, World
+from rung.learning.learner import Learner
 from rung.learning.work import Worker
+from rung.learning.world import World
 
 __all__ = ["CallGate", "Learner", "Worker", "World"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 import msgspec
@@ -14,11 +15,13 @@ TEMPLATE = "1"
 _SIMULATED = " (simulated)"
 
 
+@lru_cache(4096)
 def cell_id(key: CellKey) -> str:
     """A short name, the same for the same key: 10 hex digits."""
     return blake2b(msgspec.json.encode(key), digest_size=5).hexdigest()
 
 
+@lru_cache(4096)
 def base_of(key: CellKey) -> str:
     """The same for keys that differ in nothing but their score: at any time one of them is in use."""
     return cell_id(msgspec.structs.replace(key, score=""))

@@ -13,11 +13,10 @@ import sqlite3
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
-from rung.answer import Answer, Usage
+from rung.answer import Answer
 from rung.call import Call
 from rung.config import Trust
 from rung.errors import StoreError
@@ -30,41 +29,16 @@ from rung.learning.gate import CallGate, Held
 from rung.learning.grading import Grader
 from rung.learning.jobs import Job, Kind, Said
 from rung.learning.keys import base_of, cell_id, reference_of, template
+from rung.learning.load import read
 from rung.learning.money import PICO, Purse
+from rung.learning.told import sentence
+from rung.learning.world import World
 from rung.store import trust as store
 
 log = logging.getLogger("rung.trust")
 
 MOST_CELLS = 1000
 """cells there may be: tasks, limits and models are few, so honest traffic does not get there"""
-
-
-class World(Protocol):
-    """What learning needs of a gateway."""
-
-    def rung(self, model: str) -> Rung | None:
-        """Who answers as `model`, None if nobody does any more."""
-        ...
-
-    def version(self, rung: Rung) -> str:
-        """Hash of the model file of a rung on this machine, empty while unknown or for another rung."""
-        ...
-
-    async def ask(self, call: Call, rung: Rung) -> Climb:
-        """Ask this rung alone, for `call.purpose`, and write it down. What goes wrong is in the climb's `error`."""
-        ...
-
-    def cost(self, model: str, usage: Usage) -> int | None:
-        """Pico-dollars the model would take for that now, None if unknown."""
-        ...
-
-    def busy(self, rung: Rung) -> bool:
-        """Is this model of this machine at work, or wanted?"""
-        ...
-
-    def wanted(self, rung: Rung) -> bool:
-        """Does a caller wait for this model of this machine?"""
-        ...
 
 
 class Learner:
@@ -117,7 +91,7 @@ class Learner:
     async def load(self) -> None:
         """Take over what the store has. A file that cannot be used means starting with nothing, and a warning."""
         try:
-            learnt = await asyncio.to_thread(_read, self.kept, store.today(self.clock()), self.rules)
+            learnt = await asyncio.to_thread(read, self.kept, store.today(self.clock()), self.rules)
         except (StoreError, sqlite3.Error, OSError) as error:
             log.warning("what was learnt cannot be read (%s); every cell starts anew", error)
             return
@@ -243,30 +217,52 @@ class Learner:
         self.kept.put(store.save_served(call.request_id, call.tenant, name, self.clock()), *self._tell(cell, changes))
         self._unsaved.add(name)
         self.counts["answered"] += 1
-        self._label("audit", gate, cell, held.coin, gate.reference.model, lower=held.said, score=held.score)
+        if self._falls(gate, cell, held.coin, free=True):  # audits have a rate of their own
+            self._label("audit", gate, cell, held.coin, gate.reference.model, held.said, None, held.score)
 
     def _climbed_past(self, gate: CallGate, record: Climb) -> None:
         """The reference has answered: lower models may be asked in the background, or were, and have been refused."""
-        said = jobs.said(record)
         for rung in gate.candidates:
             cell = self.cell_for(gate.call, rung, gate.reference, make=True)
             if cell is None:
-                continue
-            if said is None:
-                self.counts["skipped_incomplete"] += 1
                 continue
             held = gate.refused.get(rung.model)
             if held is not None:
                 self.kept.put(*self._tell(cell, cell.account(spent=held.cost or 0)))
                 self._unsaved.add(cell_id(cell.key))
-                self._label(
-                    "shadow", gate, cell, held.coin, rung.model, lower=held.said, reference=said, score=held.score
-                )
+                if self._falls(gate, cell, held.coin, free=True) and (said := self._said(record)) is not None:
+                    self._label("shadow", gate, cell, held.coin, rung.model, held.said, said, held.score)
             elif cell.state == "quarantined":
                 # it sits calls out: nobody is asked for them
                 self.keep(cell, cell.observe(0.0, False, cell.coin(0.0, gate.fingerprint)))
             elif cell.state == "shadow":
-                self._label("shadow", gate, cell, cell.coin(0.0, gate.fingerprint), rung.model, reference=said)
+                coin = cell.coin(0.0, gate.fingerprint)
+                if self._falls(gate, cell, coin) and (said := self._said(record)) is not None:
+                    self._label("shadow", gate, cell, coin, rung.model, None, said)
+
+    def _said(self, record: Climb) -> Said | None:
+        said = jobs.said(record)
+        if said is None:
+            self.counts["skipped_incomplete"] += 1  # a reference that is cut has said nothing to be held against
+        return said
+
+    def _falls(self, gate: CallGate, cell: Cell, coin: Coin, *, free: bool = False) -> bool:
+        """Is this call to be labelled? Whatever skips it knows nothing of how the answers compare.
+
+        `free`: nobody need be asked for it, so that it takes nothing from the share.
+        """
+        if coin.pi <= 0 or (cell_id(cell.key), gate.fingerprint) in self._queued:
+            skipped = "skipped_repeated"
+        elif self.waiting >= self.told.queue:
+            skipped = "skipped_queue"
+        elif self._dice() >= coin.pi:
+            skipped = "skipped_coin"
+        elif not free and not self._within_share():
+            skipped = "skipped_share"
+        else:
+            return True
+        self.counts[skipped] += 1
+        return False
 
     def _label(
         self,
@@ -275,26 +271,12 @@ class Learner:
         cell: Cell,
         coin: Coin,
         ask: str,
-        *,
-        lower: Said | None = None,
-        reference: Said | None = None,
+        lower: Said | None,
+        reference: Said | None,
         score: float | None = None,
     ) -> None:
-        """Toss the coin; if it says so, queue the label. Whatever is skipped is skipped before the toss."""
+        """Queue a label."""
         call, name = gate.call, cell_id(cell.key)
-        if coin.pi <= 0 or (name, gate.fingerprint) in self._queued:
-            skipped = "skipped_repeated"
-        elif self.waiting >= self.told.queue:
-            skipped = "skipped_queue"
-        elif kind == "shadow" and not self._within_share():
-            skipped = "skipped_share"
-        elif self._dice() >= coin.pi:
-            skipped = "skipped_coin"
-        else:
-            skipped = ""
-        self.counts[skipped or "queued"] += 1
-        if skipped:
-            return
         job = Job(
             f"{call.request_id}-{name}",
             kind,
@@ -313,6 +295,7 @@ class Learner:
             score,
             on_disk=not call.no_store,
         )
+        self.counts["queued"] += 1
         if job.on_disk:
             self.kept.put(store.save_job(job.id, jobs.dump(job), job.created))
         self._enqueue(job)
@@ -391,52 +374,5 @@ class Learner:
         return told
 
 
-class _Learnt(msgspec.Struct):
-    """What the store had, read."""
-
-    cells: dict[str, Cell]
-    scorers: dict[str, Scorer]
-    jobs: list[Job]
-    spent_pico: int
-    costs: dict[str, int]
-
-
-def _read(kept: store.TrustStore, day: str, rules: Rules) -> _Learnt:
-    """For a thread. What is of another version of rung is left out, and said."""
-    raw = kept.load(day)
-    found = _Learnt({}, {}, [], raw.spent_pico, raw.costs)
-    for name, snapshot in raw.cells.items():
-        try:
-            found.cells[name] = Cell.restore(msgspec.json.decode(snapshot), rules)
-        except (msgspec.MsgspecError, ValueError) as error:
-            log.warning("cell %s cannot be read (%s) and starts anew", name, error)
-    for base, scorer in raw.scorers.items():
-        try:
-            found.scorers[base] = msgspec.json.decode(scorer, type=Scorer)
-        except msgspec.MsgspecError:
-            log.warning("a score cannot be read any more; its cells start anew")
-    for name, job in raw.jobs:
-        try:
-            found.jobs.append(jobs.read(job))
-        except msgspec.MsgspecError:
-            kept.put(store.end_job(name))
-    return found
-
-
 def _rules(told: Trust) -> Rules:
     return Rules(audit_rate=told.audit, audit_burst=max(told.audit, Rules().audit_burst))
-
-
-_WORDS = {
-    "opened": "opened",
-    "widened": "opened further",
-    "closed": "closed",
-    "quarantined": "closed and quarantined",
-    "shadow": "gathers evidence anew",
-}
-
-
-def sentence(change: Change) -> str:
-    """``opened (evidence), epoch 1, for scores from 0.8``."""
-    reach = "" if change.threshold is None else f", for scores from {change.threshold:.2g}"
-    return f"{_WORDS[change.what]} ({change.reason}), epoch {change.epoch}{reach}"

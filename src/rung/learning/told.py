@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rung.ladder.trust import Cell, explain, forecast
+from rung.ladder.trust import Cell, Change, explain, forecast
 from rung.learning.keys import reference_of
 
 if TYPE_CHECKING:
@@ -87,6 +87,21 @@ def report(learner: Learner, waits: Mapping[str, str]) -> dict[str, Any]:
         "money": {"spent_today_pico": learner.purse.spent_pico, "daily_pico": learner.purse.daily_pico},
         "calls": dict(learner.counts),
     }
+
+
+_WORDS = {
+    "opened": "opened",
+    "widened": "opened further",
+    "closed": "closed",
+    "quarantined": "closed and quarantined",
+    "shadow": "gathers evidence anew",
+}
+
+
+def sentence(change: Change) -> str:
+    """``opened (evidence), epoch 1, for scores from 0.8``."""
+    reach = "" if change.threshold is None else f", for scores from {change.threshold:.2g}"
+    return f"{_WORDS[change.what]} ({change.reason}), epoch {change.epoch}{reach}"
 
 
 def restored(snapshot: bytes) -> Cell | None:

@@ -138,6 +138,8 @@ class Worker:
                 self._learner.done(job, self._label(job, 0.0, Comparison(None, "none", "internal_error"), 0, {}))
             self._not_before.pop(name, None)
             self.waits.pop(name, None)
+            if (cell := self._learner.cells.get(name)) is not None:
+                await refit(self._learner, cell)
             return True
         return False
 
@@ -178,7 +180,6 @@ class Worker:
             score = 0.0 if lower is None else learner.score(cell, job.call(), lower)
         label = self._label(job, score, comparison, cost, evidence)
         learner.done(job, label, *asked.settled, *judged.settled)
-        await refit(learner, cell)
 
     def _label(
         self, job: Job, score: float, comparison: Comparison, cost: int | None, evidence: dict[str, float]
