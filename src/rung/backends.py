@@ -30,6 +30,7 @@ from rung.local.hosted import Ollama, Server
 from rung.local.identity import sha256_of
 from rung.local.memory import Guard
 from rung.local.speeds import Speed, Speeds
+from rung.local.tuning import Tuning
 from rung.wire.client import Client
 from rung.wire.origin import Origin
 
@@ -217,6 +218,7 @@ class Backends:
             threads=threads,
             context=told.context,
             load_deadline=told.load_timeout,
+            tuning=Tuning(heads=settings.paths.home / "prefixes"),
         )
         return Embedded(
             engine,

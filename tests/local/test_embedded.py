@@ -20,6 +20,8 @@ from rung.local.embedded import Embedded
 from rung.local.engine import Engine
 from rung.local.memory import Guard
 from rung.local.pulse import Pulse
+from rung.local.speculate import Drafted
+from rung.local.tuning import Tuning
 from rung.providers.local import adapter_for
 from rung.rungs.local import LocalRung
 from rung.testing import make_call
@@ -191,3 +193,30 @@ async def test_pressure_does_not_revive_what_is_gone_for_another_reason(make: Ma
     memory.free = 4096 * MiB
     await guard.look()
     assert (backend.health.state, backend.health.detail) == ("gone", why)
+
+
+async def test_drafts_that_do_not_pay_are_left_out_once_nobody_is_answered(make: MakeBackend, tmp_path: Path) -> None:
+    backend = make()
+    await backend.start()
+    assert await backend.ready(20)
+    assert backend.engine.tuning.drafts is not None
+    for drafts in (0, 80):
+        for _ in range(5):
+            backend.gauge.add("other", Drafted(100, 1000.0 if drafts else 900.0, drafts, drafts))
+    with await backend.desk.acquire(1) or pytest.fail("no slot"):
+        assert lives(tmp_path) == 1
+    await until(lambda: lives(tmp_path) == 2)
+    assert await backend.ready(20)
+    assert backend.engine.tuning.drafts is None
+    with await backend.desk.acquire(1) or pytest.fail("no slot"):
+        pass
+    assert backend.health.up  # once is enough
+
+
+async def test_heads_are_kept_for_weights_that_are_known(make: MakeBackend, tmp_path: Path) -> None:
+    for identify, known in ((lambda: "sha", True), (str, False)):
+        backend = make(identify=identify)
+        backend.engine.tuning = Tuning(heads=tmp_path)
+        await backend.start()
+        assert await backend.ready(20)
+        assert (backend.heads is not None) == known

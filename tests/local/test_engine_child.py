@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from rung.local.tuning import Drafts, Tuning
+
 FAKE = """
 import json, sys
 
@@ -20,22 +22,42 @@ class Threads:
 class Model:
     path = ""
 
+class Ngrams:
+    n_match = n_min = n_max = -1
+
+class Speculative:
+    def __init__(self):
+        self.types, self.ngram_mod = [], Ngrams()
+
+class common_speculative_type:
+    COMMON_SPECULATIVE_TYPE_NGRAM_MOD = "ngram_mod"
+
 class CommonParams:
     def __init__(self):
         self.model, self.cpuparams, self.cpuparams_batch = Model(), Threads(), Threads()
+        self.speculative = Speculative()
 
 class Server:
     listening_address = "http://127.0.0.1:4321"
     def __init__(self, params):
         print("chatter on stdout", flush=True)
         told = {key: value for key, value in vars(params).items() if not hasattr(value, "__dict__")}
+        told["drafts"] = params.speculative.types + list(vars(params.speculative.ngram_mod).values())
         told |= {"path": params.model.path, "threads": [params.cpuparams.n_threads, params.cpuparams_batch.n_threads]}
         print(json.dumps(told, default=sorted), file=sys.stderr, flush=True)
         if params.model.path == "broken":
             raise RuntimeError("no such tensor")
 """
 
-TOLD = {"model": "m.gguf", "alias": "tiny", "threads": 3, "context": 1000, "slots": 2, "api_key": "secret"}
+TOLD = {
+    "model": "m.gguf",
+    "alias": "tiny",
+    "threads": 3,
+    "context": 1000,
+    "slots": 2,
+    "api_key": "secret",
+    **Tuning(heads=Path("/kept")).told(),
+}
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -90,7 +112,30 @@ def test_what_llama_cpp_is_told(start: Start) -> None:
     assert told["hostnames"] == ["127.0.0.1"]
     assert told["model_alias"] == ["tiny"]
     assert told["offline"] is True
-    assert told["cache_ram_mib"] == 0
+    assert told["cache_ram_mib"] == 128
+    assert told["n_batch"] == told["n_ubatch"] == 32
+    assert told["slot_save_path"] == "/kept/"
+    assert told["no_extra_bufts"] is False
+    assert told["drafts"] == ["ngram_mod", 8, 2, 16]
+
+
+def test_a_draft_and_its_start_fit_into_a_batch(start: Start) -> None:
+    tuning = Tuning(batch=8, drafts=Drafts(match=4, least=20, most=64), repack=False)
+    child = start({**TOLD, **tuning.told()})
+    said(child)
+    log = child.communicate(timeout=20)[1].decode().splitlines()
+    told = json.loads(next(line for line in log if line.startswith("{")))
+    assert told["drafts"] == ["ngram_mod", 4, 7, 7]  # llama.cpp aborts where it does not
+    assert told["no_extra_bufts"] is True
+
+
+def test_without_drafts_nothing_is_looked_up(start: Start) -> None:
+    child = start({**TOLD, **Tuning(drafts=None).told()})
+    said(child)
+    log = child.communicate(timeout=20)[1].decode().splitlines()
+    told = json.loads(next(line for line in log if line.startswith("{")))
+    assert told["drafts"] == []
+    assert "slot_save_path" not in told
 
 
 def test_a_model_that_cannot_be_loaded(start: Start) -> None:

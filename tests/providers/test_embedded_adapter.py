@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,6 +14,7 @@ import pytest
 from rung.answer import Answer, Event, Evidence, Usage
 from rung.call import Call
 from rung.errors import BadAnswerFault, RejectedFault
+from rung.local.prefix import Heads
 from rung.local.speeds import Speed
 from rung.providers.embedded import Embedded
 from rung.testing import make_call
@@ -58,11 +61,11 @@ class FakeBackend:
         self.speed = Speed()
 
 
-def adapter(monkeypatch: pytest.MonkeyPatch, *script: Any) -> tuple[Embedded, FakeProvider]:
+def adapter(monkeypatch: pytest.MonkeyPatch, *script: Any, **more: Any) -> tuple[Embedded, FakeProvider]:
     provider = FakeProvider(*script)
     monkeypatch.setattr(Embedded, "_provider", lambda self, origin: provider)
     backend: Any = FakeBackend()
-    return Embedded(backend, Client(), price=lambda model, usage: 0), provider
+    return Embedded(backend, Client(), price=lambda model, usage: 0, **more), provider
 
 
 async def content(answer: Answer) -> str:
@@ -156,3 +159,56 @@ async def test_a_model_that_wants_to_say_something_else_may(monkeypatch: pytest.
     assert await content(answer) == "Well, good."
     assert answer.evidence.label_probability is None
     assert "max_tokens" not in provider.asked[1]
+
+
+class FakeSlots:
+    """llama-server's save and restore: a file per head."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seen: list[str] = []
+
+    async def fetch(self, origin: Origin, method: str, target: str, headers: bytes, body: bytes, limits: Any) -> None:
+        action, file = target.partition("action=")[2], orjson.loads(body)["filename"]
+        self.seen.append(action)
+        if action == "save":
+            await asyncio.to_thread((self.folder / file).write_bytes, b"kv")
+        else:
+            assert (await asyncio.to_thread((self.folder / file).read_bytes)) == b"kv"
+
+
+@pytest.fixture
+def heads(tmp_path: Path) -> Heads:
+    return Heads(tmp_path / "kept", "sha")
+
+
+async def test_a_head_used_again_is_kept_for_the_next_life(monkeypatch: pytest.MonkeyPatch, heads: Heads) -> None:
+    slots = FakeSlots(heads.folder)
+    messages = [{"role": "system", "content": "Be a clerk. " * 200}, {"role": "user", "content": "secret"}]
+    call = make_call(body={"messages": messages})
+    for life in (1, 2):
+        ours, provider = adapter(monkeypatch, *["Yes."] * 4, heads=lambda: heads)
+        monkeypatch.setattr(ours, "_client", slots)
+        for _ in range(3):
+            assert await content(await ours.chat(call, "m", Deadlines())) == "Yes."
+        alone = [asked for asked in provider.asked if len(asked["messages"]) == 1]
+        if life == 1:  # noticed at the second call: the head alone is asked for, one token, and then saved
+            assert provider.asked[1]["messages"] == messages[:1]
+            assert (provider.asked[1]["max_tokens"], len(alone)) == (1, 1)
+            assert slots.seen == ["save"]
+        else:
+            assert alone == []
+            assert slots.seen == ["save", "restore"]
+
+
+@pytest.fixture
+def blocked(heads: Heads) -> Heads:
+    heads.folder.write_text("not a folder")
+    return heads
+
+
+async def test_a_disk_that_fails_costs_nothing_but_the_head(monkeypatch: pytest.MonkeyPatch, blocked: Heads) -> None:
+    ours, _ = adapter(monkeypatch, *["Yes."] * 4, heads=lambda: blocked)
+    call = make_call(body={"messages": [{"role": "system", "content": "x" * 2000}, {"role": "user", "content": "y"}]})
+    for _ in range(3):
+        assert await content(await ours.chat(call, "m", Deadlines())) == "Yes."

@@ -7,12 +7,16 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from rung.errors import Fault, ModelFileError
 from rung.local import engine as engines
 from rung.local.desk import Desk
 from rung.local.engine import Engine
 from rung.local.health import STOPPED, Health, Listener, State
+from rung.local.prefix import Heads
 from rung.local.pulse import Pulse
+from rung.local.speculate import Gauge
 from rung.local.speeds import Speed
 from rung.wire.origin import Origin
 
@@ -58,6 +62,8 @@ class Embedded:
         self.version = ""
         self.context = engine.context
         self.speed = Speed() if speed is None else speed
+        self.heads: Heads | None = None
+        self.gauge = Gauge()
         self.desk = Desk(engine.slots, max_waiting, on_change=self._used)
         self.health = Health(lambda: self.desk.full, on_change)
         self._identify = identify
@@ -83,6 +89,21 @@ class Embedded:
     async def start(self) -> None:
         self.health.become("loading")
         self._spawn(self._load())
+
+    def _heads(self) -> Heads | None:
+        """Where prompt heads outlive the engine: for weights known for sure, and one slot to put them into."""
+        folder = self.engine.tuning.heads
+        return Heads(folder, self.version) if folder is not None and self.version and self.engine.slots == 1 else None
+
+    def _draft_no_more(self) -> None:
+        """Drafts turned out not to pay: the model is loaded anew without them, once nobody is being answered."""
+        if not self.gauge.pays and self.engine.tuning.drafts is not None and self.health.up and not self.desk.running:
+            self.engine.tuning = replace(self.engine.tuning, drafts=None)
+            self._spawn(self._reload("drafts gain too little on this machine; it is loaded without them"))
+
+    async def _reload(self, why: str) -> None:
+        await self._unload("loading", why)
+        await self._load()
 
     async def stop(self) -> None:
         self._quiet()
@@ -120,6 +141,7 @@ class Embedded:
         async with self._lock:
             try:
                 self.version = await asyncio.to_thread(self._identify)
+                self.heads = await asyncio.to_thread(self._heads)
                 await self.engine.start()
             except ModelFileError as error:
                 self.health.become("gone", error.message)
@@ -175,6 +197,7 @@ class Embedded:
             self._feel(self._pulse)
         if self._idle_unload and self.health.up and not self.desk.running:
             self._timer = asyncio.get_running_loop().call_later(self._idle_unload, self._idle)
+        self._draft_no_more()
 
     def _feel(self, pulse: Pulse) -> None:
         origin = self.engine.origin

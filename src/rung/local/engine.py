@@ -25,12 +25,15 @@ from typing import Literal
 
 from rung.errors import ModelFileError
 from rung.local.gguf import read_header
+from rung.local.tuning import Tuning
 from rung.wire.origin import Origin
 
 State = Literal["stopped", "loading", "ready", "restarting", "failed"]
 
 DEFAULT_CONTEXT = 8192
 """tokens; room for a file and its question. The 1.5B needs 224 MiB for it, and takes minutes to read it on 2 cores."""
+
+DEFAULT_TUNING = Tuning()
 
 _CHILD = (sys.executable, "-P", "-m", "rung.local.engine_child")
 _LOG_LINES = 40
@@ -61,6 +64,7 @@ class Engine:
         delays: seconds to wait before each restart in a row; crashing once more means ``failed``.
         steady: seconds of being ready after which earlier crashes are forgotten.
         on_change: told the new state and its detail, from the event loop; must not block.
+        tuning: may be replaced; the next load takes it.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Engine:
         delays: Sequence[float] = (0.0, 1.0, 4.0, 16.0, 60.0),
         steady: float = 60.0,
         on_change: Callable[[State, str], None] | None = None,
+        tuning: Tuning = DEFAULT_TUNING,
         command: Sequence[str] = _CHILD,
     ) -> None:
         self.model_path = model_path
@@ -82,6 +87,7 @@ class Engine:
         self.threads = threads
         self.context = context
         self.slots = slots
+        self.tuning = tuning
         self.state: State = "stopped"
         self.detail = ""
         self.origin: Origin | None = None
@@ -187,6 +193,7 @@ class Engine:
             "context": self.context,
             "slots": self.slots,
             "api_key": api_key,
+            **self.tuning.told(),
         }
         pipe = asyncio.subprocess.PIPE
         try:

@@ -2,7 +2,8 @@
 
 It speaks a tiny protocol over its pipes, so that nothing secret is ever in the arguments or the environment:
 
-- stdin, first line: ``{"model", "alias", "threads", "context", "slots", "api_key"}`` as JSON;
+- stdin, first line: ``{"model", "alias", "threads", "context", "slots", "api_key"}`` and what
+  `rung.local.tuning.Tuning.told` tells, as JSON;
 - stdout, one line: ``{"port": 41234}`` once the model answers on 127.0.0.1, or ``{"error": "..."}``;
 - stdin, end of file: the parent is gone or done; leave at once.
 
@@ -23,16 +24,12 @@ from typing import Any, BinaryIO
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal this process gets when the thread that started it ends."""
 
-_BATCH = 32
-"""Prompt tokens read at once. llama.cpp notices a client that left only between batches: at its default of
-2048 an abandoned prompt holds the slot to its end, here for one or two batches (2-3 s with the 1.5B on one
-core). Measured cost: none on one thread, a tenth of the prompt speed on two."""
-
 
 def main() -> int:
     """Serve until stdin ends. Exit code 0 after that, 1 if the model could not be loaded."""
     announce = _take_stdout()
     _die_with_parent()
+    os.putenv("GGML_NO_BACKTRACE", "1")  # an aborting llama.cpp would start gdb, which takes seconds
     told: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     watcher = threading.Thread(target=_leave_at_end_of, args=(sys.stdin.fileno(),), daemon=True)
     watcher.start()
@@ -82,13 +79,20 @@ def _serve(told: dict[str, Any]) -> Any:
     params.n_parallel = told["slots"]
     params.cpuparams.n_threads = told["threads"]
     params.cpuparams_batch.n_threads = told["threads"]
-    params.n_batch = params.n_ubatch = _BATCH
+    params.n_batch = params.n_ubatch = told["batch"]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [told["api_key"]]  # it always opens a port: without a key anyone here could use it
     params.use_jinja = True
     params.cache_prompt = True
-    params.cache_ram_mib = 0  # its default may take 8 GiB beyond what the fit check allowed
+    params.cache_ram_mib = told["kept_prompts_mib"]  # its default may take 8 GiB beyond what the fit check allowed
+    params.no_extra_bufts = not told["repack"]
+    if told["heads"]:
+        params.slot_save_path = told["heads"].rstrip("/") + "/"
+    if told["drafts"]:
+        params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_NGRAM_MOD]
+        drafts = params.speculative.ngram_mod
+        drafts.n_match, drafts.n_min, drafts.n_max = told["drafts"]
     params.fit_params = False  # rung.local.fit has decided already; never shrink the context silently
     params.offline = True
     params.ui = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -19,9 +19,11 @@ from msgspec.structs import replace
 from rung import completion
 from rung.answer import Answer, Event, Evidence, Usage
 from rung.call import Call
-from rung.errors import BadAnswerFault, ConnectFault, EngineFault
+from rung.errors import BadAnswerFault, ConnectFault, EngineFault, Fault
 from rung.local import grammar, labels
 from rung.local.backend import Backend
+from rung.local.prefix import Heads
+from rung.local.speculate import Gauge, Kind, drafted, kind_of
 from rung.local.speeds import timings
 from rung.local.toolcalls import read_tool_calls
 from rung.providers.endpoint import Endpoint, Price
@@ -44,6 +46,9 @@ _PROGRESSING: dict[str, Any] = {
 _LOOKED_AT = 40
 """tokens whose probability is looked at where a label is chosen"""
 
+_MOST_HEADS = 1000
+"""remembered as met in this life of the engine"""
+
 _USAGE_ONLY = b'"choices":[]'
 """only ever a member, for the same reason: the chunk that holds usage and times"""
 
@@ -51,11 +56,22 @@ _USAGE_ONLY = b'"choices":[]'
 class Embedded:
     """Chat with the engine behind `backend`; its port and key change with every life it has."""
 
-    def __init__(self, backend: Backend, client: Client, *, price: Price) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        client: Client,
+        *,
+        price: Price,
+        heads: Callable[[], Heads | None] = lambda: None,
+        gauge: Gauge | None = None,
+    ) -> None:
         self._backend = backend
         self._client = client
         self._price = price
+        self._heads = heads
+        self._gauge = gauge
         self._life: tuple[Origin, OpenAICompatible] | None = None
+        self._met: dict[str, int] = {}
 
     async def chat(self, call: Call, model: str, deadlines: Deadlines) -> Answer:
         """Answer a call, held to the schema it asks for if any.
@@ -70,12 +86,16 @@ class Embedded:
         tools = _tools(call.body)
         schema = _schema(call.body, tools)
         try:
+            heads = self._heads()
+            if heads is not None and (head := heads.name(call)) is not None:
+                await self._warm(heads, head, call, model, deadlines)
             choice = labels.read(call.body)
             if choice is not None and (answer := await self._choose(call, model, choice, deadlines)) is not None:
                 return answer
             answer = await self._provider(origin).chat(_streamed(call, tools, schema), model, deadlines)
             assert answer.events is not None
-            clean = self._clean(answer.events, usage=call.include_usage or not call.stream or bool(tools))
+            usage = call.include_usage or not call.stream or bool(tools)
+            clean = self._clean(answer.events, usage=usage, kind=kind_of(call.body))
             answer.events = clean if schema is None or tools else _checked(answer, clean, schema[0])
             if call.stream and not tools:
                 return answer
@@ -90,6 +110,50 @@ class Embedded:
         else:
             answer.events, answer.body = None, body
         return answer
+
+    async def _warm(
+        self, heads: Heads, head: tuple[str, list[dict[str, Any]]], call: Call, model: str, deadlines: Deadlines
+    ) -> None:
+        """Give the engine a head it has read in an earlier life; write down one that is used again.
+
+        The first time in this life a kept head is restored. The second time one that is not kept is: the engine
+        has it warm, so asking for the head alone costs one token. Nothing here may fail a call.
+        """
+        name, messages = head
+        origin = self._backend.origin
+        if origin is None:
+            return
+        provider = self._provider(origin)
+        times = self._met[name] = self._met.get(name, 0) + 1
+        if len(self._met) > _MOST_HEADS:
+            self._met.clear()
+        if times > 2:
+            return
+        try:
+            file = await asyncio.to_thread(heads.find, name)
+            if times == 1 and file is not None:
+                await self._slot(origin, "restore", file, deadlines)
+            elif times == 2 and file is None:
+                body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 0, **_PROGRESSING}
+                if tools := _tools(call.body):
+                    body |= {"tools": tools, "tool_choice": "none"}
+                asked = replace(call, body=body, raw=orjson.dumps(body), stream=True, include_usage=True)
+                answer = await provider.chat(asked, model, deadlines)
+                assert answer.events is not None
+                async for _ in answer.events:
+                    pass
+                part = await asyncio.to_thread(heads.part, name)
+                await self._slot(origin, "save", part, deadlines)
+                await asyncio.to_thread(heads.keep, part)
+        except (Fault, OSError):
+            return
+
+    async def _slot(self, origin: Origin, action: str, file: str, deadlines: Deadlines) -> None:
+        """Have the engine write the KV of its slot to `file`, or read it."""
+        headers = self._backend.headers + b"content-type: application/json\r\n"
+        await self._client.fetch(
+            origin, "POST", f"/slots/0?action={action}", headers, orjson.dumps({"filename": file}), deadlines
+        )
 
     async def _choose(self, call: Call, model: str, choice: labels.Choice, deadlines: Deadlines) -> Answer | None:
         """Answer with the likeliest of a few labels; None if the model would rather say something else."""
@@ -138,7 +202,7 @@ class Embedded:
         asked = replace(call, body=body, raw=orjson.dumps(body), stream=True, include_usage=True)
         answer = await self._provider(origin).chat(asked, model, deadlines)
         assert answer.events is not None
-        frames = b"".join([event.data async for event in self._clean(answer.events, usage=True)])
+        frames = b"".join([event.data async for event in self._clean(answer.events, usage=True, kind="other")])
         for chunk in chunks(frames):
             for part in chunk.get("choices") or ():
                 for token in (part.get("logprobs") or {}).get("content") or ():
@@ -151,9 +215,10 @@ class Embedded:
             headers = self._backend.headers + b"content-type: application/json\r\n"
             endpoint = Endpoint("local", origin, self._backend.base_path, headers, price=self._price)
             self._life = (origin, OpenAICompatible(endpoint, self._client))
+            self._met.clear()
         return self._life[1]
 
-    async def _clean(self, events: AsyncIterator[Event], *, usage: bool) -> AsyncGenerator[Event, None]:
+    async def _clean(self, events: AsyncIterator[Event], *, usage: bool, kind: Kind) -> AsyncGenerator[Event, None]:
         """The stream without its progress and, unless they are wanted, without the chunk of usage and times.
 
         Raises EngineFault where the engine breaks off. Closing it closes `events`.
@@ -164,6 +229,8 @@ class Embedded:
                 if event.last:
                     if (told := timings(data)) is not None:
                         self._backend.speed.learn(told)
+                    if self._gauge is not None and (drafts := drafted(data)) is not None:
+                        self._gauge.add(kind, drafts)
                     data = data if usage else _without(data, _USAGE_ONLY)
                 elif not data:
                     continue

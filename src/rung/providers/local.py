@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from rung.answer import Answer, Event, Usage
 from rung.call import Call
 from rung.local.backend import Backend
+from rung.local.embedded import Embedded as Engine
 from rung.local.hosted import Ollama
 from rung.local.speeds import Timings, timings
 from rung.providers.adapters import Adapter
@@ -25,6 +26,8 @@ _READS_FASTER = 10
 
 def adapter_for(backend: Backend, client: Client) -> Adapter:
     """The adapter that speaks to `backend`, whatever address it gets in its next life."""
+    if isinstance(backend, Engine):
+        return Embedded(backend, client, price=free, heads=lambda: backend.heads, gauge=backend.gauge)
     if backend.kind == "embedded":
         return Embedded(backend, client, price=free)
     assert backend.origin is not None
