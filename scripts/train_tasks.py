@@ -18,6 +18,7 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -200,12 +201,18 @@ def macro_f1(wanted: list[str], said: list[str], show: bool = False) -> float:
     return sum(scores) / len(scores)
 
 
+def held_with(row: dict[str, Any]) -> str:
+    """The group a row is held out with: its source; for our wordings a tenth of the families, all classes at once."""
+    source = source_of(row).removeprefix("banking77+")
+    return f"own families {crc32(source.encode()) % 10}" if source.startswith("own:") else source
+
+
 def check(rows: list[dict[str, Any]], readings: list[Any], seen: list[set[str]]) -> None:
-    """A five-fold split, then every source held out in its turn."""
+    """A five-fold split, then every source held out in its turn; our own families in ten groups of whole families."""
     wanted = [row["task_type"] for row in rows]
     dice = np.random.default_rng(0)
     fold = dice.permutation(len(rows)) % 5
-    held_by = {"split": [str(one) for one in fold], "source": [source_of(row) for row in rows]}
+    held_by = {"split": [str(one) for one in fold], "source": [held_with(row) for row in rows]}
     for name, groups in held_by.items():
         said = [""] * len(rows)
         for group in sorted(set(groups)):

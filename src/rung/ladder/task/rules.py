@@ -68,10 +68,10 @@ def _formatting(reading: Reading) -> Ruling | None:
     """A document is there, and its form or validity is all that is asked about."""
     near, marks = reading.near, reading.marks
     document = marks & _DOCUMENT
-    if not document or ("code_first" in marks and "stub" in marks):
+    if not document or "options" in marks or ("code_first" in marks and "stub" in marks):
         return None
     first = reading.words[reading.start] if reading.words else ""
-    if (first in _MAKES and near & {"codenoun", "appnoun", "writedoc", "schemanoun"}) or near & {"constructs", "how"}:
+    if (first in _MAKES and near & {"codenoun", "appnoun", "writedoc", "schemanoun"}) or near & {"constructs", "how", "more"}:
         return None
     strong = near & _STRONG.keys()
     forms = _FORM_WORDS.intersection(reading.words)
@@ -113,14 +113,38 @@ TOOL_CHARS = 1_500
 
 
 def _extraction(reading: Reading) -> Ruling | None:
-    near, marks = reading.near, reading.marks
-    if (
-        "extract" in near
-        and marks & {"schema", "schema_mode"}
-        and not near & {"format", "validate", "layout", "validity"}
-    ):
+    """Fields of a schema, or what a system prompt names, from a text."""
+    near, marks, told = reading.near, reading.marks, reading.told
+    if "extract" not in near or near & {"format", "validate", "layout", "validity", "constructs"}:
+        return None
+    if marks & {"schema", "schema_mode"}:
         return Ruling("extraction", 0.97, "fields of a schema are to be taken from a text")
+    if (
+        "extract" in told
+        and told & {"fieldnoun", "entity", "jsonout"}
+        and not told & {"classify", "translate", "analyse"}
+    ):
+        return Ruling("extraction", 0.97, "the system prompt names what is to be taken from the message")
     return None
+
+
+_LABELS = frozenset({"listed", "named", "slashes", "either", "capitals"})
+_GIVEN = frozenset({"quote", "quoted", "payload", "labelled", "system"})
+_NOT_LABELLING = frozenset(
+    {"extract", "constructs", "codenoun", "layout", "validity", "format", "validate", "toform", "analyse", "translate"}
+    | {"math", "rewrite", "appnoun", "writedoc", "passageq", "mc", "how", "puzzle"}
+)
+
+
+def _labelling(reading: Reading) -> Ruling | None:
+    """Labels are named, and a text to put under them is given."""
+    near, marks = reading.near, reading.marks
+    named = marks & _LABELS or {mark for mark in marks if mark.startswith("system:")}
+    if "classify" not in near or not named or not marks & _GIVEN or marks & {"options", "numbers:many", "code"}:
+        return None
+    if near & _NOT_LABELLING:
+        return None
+    return Ruling("classification", 0.97, "labels are named, and a text to put under them is given")
 
 
 def _translation(reading: Reading) -> Ruling | None:
@@ -138,4 +162,4 @@ def _code(reading: Reading) -> Ruling | None:
     return None
 
 
-_RULES = (_nothing, _tools, _enum, _formatting, _tool_task, _extraction, _translation, _code)
+_RULES = (_nothing, _tools, _enum, _formatting, _tool_task, _extraction, _labelling, _translation, _code)
