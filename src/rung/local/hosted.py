@@ -183,11 +183,15 @@ class Ollama(Hosted):
                 self.version = model.digest
                 break
         else:
-            raise ServerFault(f"Ollama has no {self.model} any more; get it with: ollama pull {self.model}")
+            raise ServerFault(f"Ollama has no {self.model} any more; get it with: rung models pull ollama:{self.model}")
         await self.host.load(self.model, keep_alive=self.keep_alive, context=self.context, limits=self._limits)
 
     async def look(self) -> bool:
-        return any(model.name in (self.model, f"{self.model}:latest") for model in await self.host.ps())
+        for model in await self.host.ps():
+            if model.name in (self.model, f"{self.model}:latest"):
+                self.version = model.digest or self.version  # it may have been pulled anew
+                return True
+        return False
 
 
 class Listed(msgspec.Struct):
