@@ -258,7 +258,10 @@ class Ollama(Chat):
             self.installed.unload(model)
         else:
             seconds = self.setting(model, "load_seconds") or 0.0
-            wait = self.installed.load(model, {}, keep, seconds, self.setting(model, "context"), answers=False)
+            options = body.get("options") or {}
+            settings = {name: options[name] for name in _LOADS if name in options}
+            context = options.get("num_ctx") or self.setting(model, "context")
+            wait = self.installed.load(model, settings, keep, seconds, context, answers=False)
         answer: dict[str, Any] = {"message": {"role": "assistant", "content": ""}} if chat else {"response": ""}
         reason = "unload" if keep == 0 else "load"
         told = {"model": _named(body), "created_at": self._now(), **answer, "done": True, "done_reason": reason}
