@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -32,8 +31,7 @@ async def test_a_model_that_cannot_run_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-async def test_a_real_model_tells_its_speed() -> None:
-    model = Path(os.environ["RUNG_TEST_MODELS"]) / "smollm2-135m-instruct-q4_1.gguf"
-    measured = await trial(model, threads=1, context=1024)
+async def test_a_real_model_tells_its_speed(smollm2: Path) -> None:
+    measured = await trial(smollm2, threads=1, context=1024)
     assert measured.prompt > 1
     assert measured.generation > 1

@@ -9,13 +9,16 @@ from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from rung.cli.config import as_json, named_file
 from rung.cli.ledger import ledger_file, seconds
 from rung.cli.trust import cells
 from rung.config import Settings, load_here
 from rung.local.bandwidth import probe
+from rung.local.catalogue import installed
 from rung.local.hardware import look
+from rung.local.trial import recall
 from rung.providers.prices import PriceBook
 from rung.report.figures import Assumptions
 from rung.report.importers import read_traffic
@@ -38,7 +41,7 @@ from rung.verdicts import candidates, evidence, from_ledger, from_recorded, who
     "--upkeep-minutes", default=10.0, show_default=True, type=click.FloatRange(0), help="A local model takes a month."
 )
 @click.option(
-    "--watts", default=35.0, show_default=True, type=click.FloatRange(0), help="Of this machine while it generates."
+    "--watts", type=click.FloatRange(0), help="Of this machine while it generates.  [default: measured, else 35]"
 )
 @click.option("--kwh-usd", default=0.30, show_default=True, type=click.FloatRange(0), help="Price of electricity.")
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write one self-contained page here.")
@@ -54,7 +57,7 @@ def command(
     limit: float,
     hour_usd: float,
     upkeep_minutes: float,
-    watts: float,
+    watts: float | None,
     kwh_usd: float,
     page: Path | None,
     as_markdown: bool,
@@ -71,7 +74,7 @@ def command(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--what-if") from None
     settings = load_here(path)
-    told = Assumptions(watts, kwh_usd, hour_usd, upkeep_minutes, limit)
+    told = _assumed(settings, watts, kwh_usd, hour_usd, upkeep_minutes, limit)
     found = ledger or settings.ledger.path
     verdict = _verdict(settings, traffic, found, since, run, what_if, told, path)
     if page is not None:
@@ -82,6 +85,19 @@ def command(
         click.echo(markdown(verdict) if as_markdown else text(verdict), nl=False)
     if verdict.conclusion.kind == "not_enough_data":
         raise SystemExit(1)
+
+
+def _assumed(
+    settings: Settings, watts: float | None, kwh_usd: float, hour_usd: float, upkeep_minutes: float, limit: float
+) -> Assumptions:
+    """The watts are those said, else those `rung doctor --probe` read, else the usual ones."""
+    plain = Assumptions(kwh_usd=kwh_usd, hour_usd=hour_usd, upkeep_minutes=upkeep_minutes, limit=limit)
+    if watts is not None:
+        return replace(plain, watts=watts)
+    folder = settings.paths.models
+    tried = (recall(folder, row.file, row.bytes) for row in installed(folder))
+    read = next((one.watts for one in tried if one is not None and one.watts), None)
+    return plain if read is None else replace(plain, watts=read, watts_basis="measured")
 
 
 def _verdict(

@@ -57,11 +57,12 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Tokens per second one model really reached with `threads` threads."""
+    """Tokens per second one model really reached with `threads` threads; `watts` where they could be read."""
 
     prompt: float
     generation: float
     threads: int
+    watts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

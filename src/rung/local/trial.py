@@ -5,12 +5,15 @@ What was measured is kept beside the models, by file name and size: predictions 
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from pathlib import Path
 
 import msgspec
 
 from rung.errors import ModelFileError
+from rung.local.energy import between, joules
 from rung.local.engine import Engine
 from rung.local.predict import Measured
 from rung.wire.client import Client, Deadlines
@@ -39,6 +42,7 @@ class Trial(msgspec.Struct):
     threads: int
     at: str
     """the day, ISO 8601"""
+    watts: float | None = None
 
 
 async def trial(model: Path, *, threads: int, context: int, load_deadline: float = 300.0) -> Measured:
@@ -60,6 +64,7 @@ async def trial(model: Path, *, threads: int, context: int, load_deadline: float
                 "cache_prompt": False,
                 "temperature": 0,
             }
+            before, began = await asyncio.to_thread(joules), time.monotonic()
             response = await client.fetch(
                 engine.origin,
                 "POST",
@@ -69,18 +74,22 @@ async def trial(model: Path, *, threads: int, context: int, load_deadline: float
                 Deadlines(5.0, 120.0, 120.0, 240.0),
             )
             timings = msgspec.json.decode(response.body or b"", type=_Completion).timings
+            taken = between(before, await asyncio.to_thread(joules))
+            watts = None if taken is None else taken / (time.monotonic() - began)
     except msgspec.ValidationError as error:
         raise ModelFileError(f"{model.name} ran but did not tell its speed: {error}") from None
     finally:
         await client.aclose()
         await engine.stop()
-    return Measured(timings.prompt_per_second, timings.predicted_per_second, threads)
+    return Measured(timings.prompt_per_second, timings.predicted_per_second, threads, watts)
 
 
 def remember(models_dir: Path, model: Path, measured: Measured, day: str) -> None:
     """Keep what `model` reached; the file is replaced whole."""
     kept = _load(models_dir)
-    kept[model.name] = Trial(model.stat().st_size, measured.prompt, measured.generation, measured.threads, day)
+    kept[model.name] = Trial(
+        model.stat().st_size, measured.prompt, measured.generation, measured.threads, day, measured.watts
+    )
     models_dir.mkdir(parents=True, exist_ok=True)
     part = models_dir / f"{_FILE}.part"
     part.write_bytes(msgspec.json.format(msgspec.json.encode(kept)))
@@ -92,7 +101,7 @@ def recall(models_dir: Path, file: str, size: int) -> Measured | None:
     found = _load(models_dir).get(file)
     if found is None or found.bytes != size:
         return None
-    return Measured(found.prompt, found.generation, found.threads)
+    return Measured(found.prompt, found.generation, found.threads, found.watts)
 
 
 def _load(models_dir: Path) -> dict[str, Trial]:
