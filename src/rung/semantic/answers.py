@@ -27,10 +27,12 @@ OTHER = 0
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What the model makes of one prompt: log-probabilities and logits, row by row."""
+    """What the model makes of one prompt: log-probabilities and logits, row by row; the two highest logits."""
 
     logits: Vector
     log_p: Vector
+    first: float
+    second: float
 
 
 class AnswerModel:
@@ -54,7 +56,8 @@ class AnswerModel:
         """Logits and log-probabilities of every row for one prompt's vector."""
         logits = _SCALE * (self._rows[: self._used] @ vector)
         high = float(logits.max())
-        return Guess(logits, logits - (high + float(np.log(np.exp(logits - high).sum()))))
+        second = float(np.partition(logits, -2)[-2]) if len(logits) > 1 else high
+        return Guess(logits, logits - (high + float(np.log(np.exp(logits - high).sum()))), high, second)
 
     def row(self, answer: int) -> int:
         """The answer's row, `OTHER` where it has none."""

@@ -236,8 +236,10 @@ class Decider:
         log_p = float(guess.log_p[row]) if row != OTHER else -8.0
         log_p = max(log_p, -8.0)
         odds = log_p - math.log(max(1e-4, 1 - math.exp(log_p))) if log_p < 0 else 9.0
-        rest = np.delete(guess.logits, row) if row != OTHER else guess.logits
-        margin = float(guess.logits[row] - rest.max()) if row != OTHER and len(rest) else -4.0
+        margin = -4.0
+        if row != OTHER:
+            mine = float(guess.logits[row])
+            margin = mine - (guess.second if mine >= guess.first else guess.first)
         different = max((one.similarity for theirs, one in near if theirs != answer), default=0.0)
         votes = sum(theirs == answer for theirs, _ in near[:_VOTERS]) / _VOTERS
         logit = head(found)

@@ -148,13 +148,14 @@ FILLERS = listed(
 
 FUNCTION_WORDS = FILLERS | listed(
     "a an the this that these those it its i i'm im i've ive i'd id me my mine we us our you your he she they them "
-    "up back their be is are was were been being am do does did done doing have has had having will would shall should "
-    "can could may might must to of in on at by for from with about as into onto over than then there here and or but "
-    "if when where what which who whom whose why how what's whats how's hows who's where's it's that's there's s t d "
-    "ll re ve m get got gets getting want wants need needs like go way tell know much many any some also too very "
-    "really le la les un une des du de d l et ou mais si que qui quoi quel quelle quels quelles comment pourquoi où quand je "
-    "tu il elle on nous vous ils elles mon ma mes ton ta tes son sa ses notre votre ce cette ces est sont suis être "
-    "avoir ai as a avons avez ont fait faire peux peut dois doit à au aux en dans par pour sur avec se me te y"
+    "up back their be is are was were been being am do does did done doing have has had having will would shall "
+    "should can could may might must to of in on at by for from with about as into onto over than then there here "
+    "and or but if when where what which who whom whose why how what's whats how's hows who's where's it's that's "
+    "there's s t d ll re ve m get got gets getting want wants need needs like go way tell know much many any some "
+    "also too very really le la les un une des du de d l et ou mais si que qui quoi quel quelle quels quelles "
+    "comment pourquoi où quand je tu il elle on nous vous ils elles mon ma mes ton ta tes son sa ses notre votre ce "
+    "cette ces est sont suis être avoir ai as a avons avez ont fait faire peux peut dois doit à au aux en dans par "
+    "pour sur avec se me te y"
 )
 
 WEAK = listed(

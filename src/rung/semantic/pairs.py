@@ -137,7 +137,11 @@ def _unmatched(mine: dict[str, str], theirs: dict[str, str]) -> list[str]:
         alike = ALIKE.get(word) or ALIKE.get(base)
         if alike and any(other in alike or known in alike for known, other in theirs.items()):
             continue
-        if any(known not in mine and misspelt(word, other) for known, other in theirs.items()):
+        first, length = word[0], len(word)
+        if length > 3 and any(
+            other[0] == first and -3 < len(other) - length < 3 and known not in mine and misspelt(word, other)
+            for known, other in theirs.items()
+        ):
             continue
         left.append(base)
     return left
