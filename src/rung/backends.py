@@ -158,7 +158,7 @@ class Backends:
     async def _ollama(self, settings: Settings, found: Found, name: str) -> Ollama | None:
         here = await asyncio.to_thread(hardware.ram_free)
         loaded = {one.name for one in found.loaded}
-        known = [row.name for row in rows() if row.default]
+        known = [row.name for row in await asyncio.to_thread(rows) if row.default]
         if name == "auto":
             model = suitable(found, lambda one: one.name in loaded or _fits(one.size, here), known)
         else:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rung.local.hardware import Hardware, disk_free, look
+from rung.local.hardware import Hardware, disk_free, look, ram_free, stalled
 
 GiB = 1024**3
 MEMINFO = "MemTotal:       16777216 kB\nMemFree:          100 kB\nMemAvailable:    8388608 kB\n"
@@ -84,3 +84,26 @@ def test_this_machine_can_be_read() -> None:
 
 def test_disk_space_where_a_folder_will_be(tmp_path: Path) -> None:
     assert disk_free(tmp_path / "not" / "yet") > 0
+
+
+def test_free_memory_is_what_the_group_leaves(proc: Path, cgroup: Path) -> None:
+    assert ram_free(proc=proc, cgroup=cgroup) == look(proc=proc, cgroup=cgroup, sys=proc).ram_free
+    (cgroup / "box" / "memory.max").write_text(f"{GiB}\n")
+    (cgroup / "box" / "memory.current").write_text(f"{GiB // 2}\n")
+    assert ram_free(proc=proc, cgroup=cgroup) == GiB // 2
+
+
+def test_stalls_are_the_machines_or_the_groups_if_those_are_worse(proc: Path, cgroup: Path) -> None:
+    assert stalled(proc=proc, cgroup=cgroup) == 0.0  # a kernel without PSI
+    (proc / "pressure").mkdir()
+    (proc / "pressure" / "memory").write_text(
+        "some avg10=80.00 avg60=0.00 avg300=0.00 total=1\nfull avg10=12.50 avg60=0.00 avg300=0.00 total=1\n"
+    )
+    assert stalled(proc=proc, cgroup=cgroup) == 0.125
+    (cgroup / "box" / "memory.pressure").write_text("full avg10=40.00 avg60=0.00 avg300=0.00 total=1\n")
+    assert stalled(proc=proc, cgroup=cgroup) == 0.4
+
+
+def test_this_machines_own_pressure_can_be_read() -> None:
+    assert ram_free() is not None
+    assert 0.0 <= stalled() <= 1.0
