@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rung.errors import StoreError
+from rung.store import db as db_module
 from rung.store.db import Database, open_database, open_reader
 from rung.store.migrations import CACHE, LEDGER
 
@@ -43,6 +44,22 @@ def test_an_old_file_is_brought_up_to_date_with_its_rows(tmp_path: Path) -> None
         assert db.execute("SELECT * FROM things").fetchall() == [("a", 1)]
     with closing(open_reader(path, (FIRST, SECOND))) as db, pytest.raises(sqlite3.OperationalError):
         db.execute("DELETE FROM things")
+
+
+def test_two_that_open_a_new_file_at_once_both_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.sqlite3"
+    look = db_module._version
+
+    def looked(db: sqlite3.Connection) -> int:
+        version = look(db)
+        monkeypatch.setattr(db_module, "_version", look)
+        open_database(path, (FIRST, SECOND)).close()  # between our look and our migration
+        return version
+
+    monkeypatch.setattr(db_module, "_version", looked)
+    with closing(open_database(path, (FIRST, SECOND))) as db:
+        assert db.execute("SELECT count(*), max(size) FROM things").fetchone() == (0, None)
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

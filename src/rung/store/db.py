@@ -143,12 +143,23 @@ def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA cache_size = -512")  # kibibytes: what is appended is hardly ever read again
         for step in range(version, len(migrations)):
-            db.executescript(f"BEGIN IMMEDIATE;\n{migrations[step]}\nPRAGMA user_version = {step + 1};\nCOMMIT;")
+            _migrate(db, step, migrations[step])
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # reads the schema, where rubbish shows
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _migrate(db: sqlite3.Connection, step: int, migration: str) -> None:
+    """One step, unless somebody else has just done it: two processes may open a new file at the same time."""
+    try:
+        db.executescript(f"BEGIN IMMEDIATE;\n{migration}\nPRAGMA user_version = {step + 1};\nCOMMIT;")
+    except sqlite3.OperationalError:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        if _version(db) <= step:
+            raise
 
 
 def _check_version(db: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
