@@ -51,9 +51,10 @@ def guess(reading: Reading) -> tuple[str, float, str]:
 
 
 def _why(known: list[tuple[str, tuple[tuple[int, int], ...]]], best: int) -> str:
-    """The three heaviest features. They are words of the vocabulary, never free text of the prompt."""
+    """The heaviest ideas and marks. Never a word of the prompt: this text goes to headers and records."""
     spoke = [(weight, name) for name, held in known for at, weight in held if at == best and weight > 0]
-    return "learned: " + (", ".join(name[1:] for _, name in sorted(spoke, reverse=True)[:3]) or "nothing in particular")
+    told = dict.fromkeys(name.lstrip("!@*01") for _, name in sorted(spoke, reverse=True) if name[0] in "!*")
+    return "learned: " + (", ".join(list(told)[:3]) or "from single words")
 
 
 @cache

@@ -71,7 +71,11 @@ def _formatting(reading: Reading) -> Ruling | None:
     if not document or "options" in marks or ("code_first" in marks and "stub" in marks):
         return None
     first = reading.words[reading.start] if reading.words else ""
-    if (first in _MAKES and near & {"codenoun", "appnoun", "writedoc", "schemanoun"}) or near & {"constructs", "how", "more"}:
+    if (first in _MAKES and near & {"codenoun", "appnoun", "writedoc", "schemanoun"}) or near & {
+        "constructs",
+        "how",
+        "more",
+    }:
         return None
     strong = near & _STRONG.keys()
     forms = _FORM_WORDS.intersection(reading.words)
@@ -92,6 +96,7 @@ def _formatting(reading: Reading) -> Ruling | None:
 
 
 _FORM_WORDS = frozenset({"json", "yaml", "yml", "toml", "csv", "xml"})
+_MADE = frozenset({"codenoun", "appnoun", "writedoc", "schemanoun"})
 _MAKES = frozenset(
     {"write", "create", "implement", "build", "make", "generate", "develop", "design"}
     | {"ecris", "ecrire", "cree", "creer", "implemente", "developpe"}
