@@ -21,7 +21,7 @@ def chunk(delta: Any, **members: Any) -> bytes:
     [
         chunk({"content": " word"}),
         chunk({"content": "word", "tool_calls": None, "refusal": None}, usage=None),
-        chunk({"content": "word", "reasoning": "and why"}),
+        chunk({"role": "assistant", "content": "word"}),
     ],
 )
 def test_words_are_told_apart(payload: bytes) -> None:

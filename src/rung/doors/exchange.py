@@ -228,6 +228,14 @@ class Exchange(msgspec.Struct, eq=False):
             self._left.set_result(None)
         connection.exchange_complete(self)
 
+    def push(self, body: bytes) -> bool:
+        """Write a piece from the middle of a body, if it can go out at once; else it is for `write`."""
+        connection = self._connection
+        if not self._chunked or not body or self.gone or self.complete or connection.write_paused is not None:
+            return False
+        connection.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
+
     def _write(self, body: bytes, more: bool) -> None:
         if self.gone:
             return

@@ -6,7 +6,6 @@ Shapes: https://platform.openai.com/docs/api-reference/chat. The body of an answ
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
@@ -107,8 +106,8 @@ class _Stream:
         self._state = state
         self._started = False
         self._closed = False
-        self._last = time.monotonic()
         self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
         self._beat: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(heartbeat, self._tick)
 
@@ -119,6 +118,7 @@ class _Stream:
             await self._gateway.climb(record)
             if not self._started:
                 self._start(climb_head(record))
+            push = self._reply.push if isinstance(self._reply, Exchange) else None
             async for event in record.events():
                 data = event.data
                 if event.last:
@@ -126,8 +126,9 @@ class _Stream:
                     await self._gateway.end(record, None)
                     data = with_note(data, end_note(record)) + DONE
                     self._closed = True
-                self._last = time.monotonic()
-                await self._reply.write(data, not event.last)
+                self._last = self._loop.time()
+                if event.last or push is None or not push(data):
+                    await self._reply.write(data, not event.last)
             if not self._closed:
                 raise ServerFault("the answer ended without its last chunk")
         except RungError as fault:
@@ -167,9 +168,9 @@ class _Stream:
         """Re-armed lazily: one timer a stream, looked at only when it could matter."""
         if self._closed:
             return
-        silence = time.monotonic() - self._last
+        silence = self._loop.time() - self._last
         if silence >= self._heartbeat:
-            self._last = time.monotonic()
+            self._last = self._loop.time()
             silence = 0.0
             if self._beat is None or self._beat.done():
                 self._beat = self._loop.create_task(self._comment())

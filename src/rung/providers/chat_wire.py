@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from rung.answer import Usage
 from rung.errors import (
@@ -189,6 +190,7 @@ def read_chunk(payload: bytes, name: str, *, whole: bool = False) -> Said:
 
 
 def _only_words(reply: _Reply) -> bool:
+    """Is it the usual chunk? If in doubt no: looking closer says the same."""
     choices = reply.choices
     if choices is None or len(choices) != 1 or reply.usage or reply.error is not None or reply.x_groq:
         return False
@@ -196,10 +198,11 @@ def _only_words(reply: _Reply) -> bool:
     delta = choice.delta
     if delta is None or choice.finish_reason is not None:
         return False
-    if delta.tool_calls or delta.function_call or delta.refusal or delta.audio:
-        return False
-    text = delta.content
-    return type(text) is str and text != "" and not text.isspace()
+    text, *others = astuple(delta)
+    return others == _NOTHING_ELSE and type(text) is str and text != "" and not text.isspace()
+
+
+_NOTHING_ELSE = [None] * (len(_Text.__struct_fields__) - 1)
 
 
 def _only_text(reply: _Reply) -> bool:

@@ -367,7 +367,8 @@ class _Relay:
                 raise
             if chunk is WORDS and not self._held:
                 self._something = self._written = content = True
-                out.append(_clean(frame, payload))
+                raw = frame.raw
+                out.append(raw if len(raw) <= len(payload) + _FRAMING else _clean(frame, payload))
                 continue
             if not evidence.model_version:
                 evidence.model_version = chunk.model
@@ -398,7 +399,7 @@ class _Relay:
                 content = True
             out.append(_clean(frame, payload))
         self.spoke |= content
-        return b"".join(out), content, data
+        return out[0] if len(out) == 1 else b"".join(out), content, data
 
     def _release(self, out: list[bytes]) -> bool:
         """Pass on what was held, for more has come after it; -> did it carry content."""

@@ -135,7 +135,7 @@ class Price:
         """Exact cost in pico-dollars of an answer that ended at `at`; None for a service tier without a price."""
         if usage.service_tier not in self._tables:
             return None
-        fixed = self._only if not usage.service_tier else None
+        fixed = self._only if not usage.service_tier and at.tzinfo is not None else None
         rates = fixed or self.rates(at, usage.prompt_tokens, usage.service_tier)
         return (
             usage.input_tokens * rates.input

@@ -243,7 +243,8 @@ class Connection(asyncio.Protocol):
             return
         if not self._head_done:
             return
-        self._due = min(self._loop.time() + self._deadlines.idle, self._total_at)
+        due = self._loop.time() + self._deadlines.idle
+        self._due = due if due < self._total_at else self._total_at
         if not self._whole:
             if self._parts or not self._told:
                 self._told = True

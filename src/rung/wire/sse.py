@@ -58,6 +58,10 @@ class Splitter:
 
     def feed(self, block: bytes) -> list[Frame]:
         """The frames that `block` completes. Raises BadAnswerFault over 8 MiB without a frame end."""
+        alone = block.startswith(b"data: ") and block.endswith(b"\n\n") and block.count(b"\n") == 2
+        if alone and not self.pending and not self._seen_cr and _CR not in block:
+            self._started = True  # one frame of one line, as most come, token by token
+            return [Frame(block, block[6:-2], b"")]
         buffer = self.pending + block if self.pending else block
         if not self._seen_cr and _CR in block:
             self._seen_cr = True
