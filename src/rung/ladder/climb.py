@@ -94,10 +94,13 @@ class Climb(msgspec.Struct):
             if event.last:
                 return
         try:
+            deadline, kept = self.call.deadline, self._kept
             async for event in answer.events:
-                if self.call.deadline < time.monotonic():
+                if deadline < time.monotonic():
                     raise _out_of_time()
-                self._keep(event.data)
+                self._kept_size += len(event.data)  # `_keep`, for every token
+                if self._kept_size <= KEEP_LIMIT:
+                    kept.append(event.data)
                 yield event
         except Fault as fault:
             rest = await self._resume(fault) if self.call.continues else None
