@@ -73,6 +73,7 @@ class Call(msgspec.Struct):
         deadline: `time.monotonic()` value after which the answer is worthless.
         stream: the caller wants SSE; `include_usage`: and the usage chunk at its end.
         max_error: the caller's error limit, a share between 0 and 1, or None.
+        check: name of the user's check that an answer from below the reference must pass.
         no_store: nothing of this call may be kept by a cache.
         continues: an answer that is cut may be continued by the model that was giving it, where it can.
         door: which API it came through: ``openai``, or ``python`` for an in-process call.
@@ -89,6 +90,7 @@ class Call(msgspec.Struct):
     task: str = ""
     session: str = ""
     max_error: float | None = None
+    check: str = ""
     no_store: bool = False
     continues: bool = False
     stream: bool = False
@@ -99,6 +101,14 @@ class Call(msgspec.Struct):
     deadline: float = 0.0
     fingerprint: bytes | None = None
     """set by the exact rung on its way up, so that nobody hashes twice"""
+    task_confidence: float = 1.0
+    """of `task`: 1 where the caller said it"""
+    task_why: str = ""
+    """why it seems to be this task; empty where the caller said it"""
+    task_by_rule: bool = True
+    """False where only a learned classifier says so: no model below the reference may answer because of that"""
+    found: tuple[str, ...] = ()
+    """kinds of personal data or secrets found in it, or the rule that made it private"""
     estimated: int = 0
     """estimated tokens of its prompt, 0 until somebody needed them (`rung.providers.estimate.prompt_tokens`)"""
     prefix: Prefix | None = None

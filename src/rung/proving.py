@@ -16,6 +16,7 @@ from rung.ladder.climb import Climb, climb
 from rung.ladder.policy import Lineup
 from rung.ladder.rung import Rung
 from rung.learning import CallGate, Learner, Worker, told
+from rung.learning.cascade import CheckGate
 from rung.learning.grading import Comparators
 from rung.learning.people import feedback
 from rung.providers.prices import PriceBook
@@ -52,16 +53,24 @@ class Proving:
         self._wiring, self._prices, self._lineup = wiring, prices, wiring.lineup
         here = () if settings.ladder.local_in_auto else (self._lineup.local, *self._lineup.hosts)
         named = (wiring.cloud(name) for name in settings.trust.candidates)
+        self.learner.cascades.checks = settings.checks
         self.learner.reload(settings.trust, tuple(rung for rung in (*here, *named) if rung is not None))
 
     # ---- for the gateway ----
 
-    def gate(self, call: Call) -> CallGate | None:
-        """The gate of a call, None for one that asks for no promise: named models, private calls, no reference."""
+    def gate(self, call: Call) -> CallGate | CheckGate | None:
+        """The gate of a call, None for one that asks for no promise: named models, private calls, no reference.
+
+        Raises InvalidRequestError for a check nobody has declared.
+        """
         if call.model != "auto" or call.mode != "auto" or call.private or not self.learner.candidates:
             return None
         reference = self._reference(call)
-        return None if reference is None else self.learner.gate(call, reference)
+        if reference is None:
+            return None
+        if call.check:
+            return self.learner.cascades.gate(call, reference, self.learner.candidates)
+        return self.learner.gate(call, reference)
 
     def open_models(self, call: Call) -> frozenset[str]:
         """Models that may answer some calls like this one instead of the reference."""
@@ -70,15 +79,19 @@ class Proving:
             return frozenset()
         return self.learner.open_models(call, reference)
 
-    def order(self, gate: CallGate, rungs: Sequence[Rung]) -> Sequence[Rung]:
+    def order(self, gate: CallGate | CheckGate, rungs: Sequence[Rung]) -> Sequence[Rung]:
         """`rungs` with the models that may answer such calls before the reference, if they stand after it.
 
         They stay in their old places too: refused there, they may answer here if all others fail, without a promise.
         """
         names = [rung.model for rung in rungs]
         reference = names.index(gate.reference.model) if gate.reference.model in names else 0
-        opened = self.learner.open_models(gate.call, gate.reference)
-        ahead = [rung for rung in self.learner.candidates if rung.model in opened and rung not in rungs[:reference]]
+        if isinstance(gate, CheckGate):
+            first = gate.ahead
+        else:
+            opened = self.learner.open_models(gate.call, gate.reference)
+            first = [rung for rung in self.learner.candidates if rung.model in opened]
+        ahead = [rung for rung in first if rung not in rungs[:reference]]
         if not ahead:
             return rungs
         return (*rungs[:reference], *ahead, *rungs[reference:])

@@ -13,7 +13,7 @@ from rung.call import Call, check_chat
 from rung.errors import InvalidRequestError, ServerFault
 from rung.ladder.climb import Attempt, Climb
 
-CALL_FIELDS = ("mode", "private", "task", "session", "max_error", "no_store", "continues", "tenant")
+CALL_FIELDS = ("mode", "private", "task", "session", "max_error", "check", "no_store", "continues", "tenant")
 
 
 class Climber(Protocol):

@@ -29,7 +29,6 @@ DESCRIPTION: dict[str, Any] = orjson.loads((ROOT / "docs" / "openapi.json").read
 NOT_BY_HTTP = {
     *("bad_configuration", "store_unavailable"),  # of the start, and of the log
     "unknown_cell",  # of `rung trust`
-    "no_sandbox",  # nothing asks for a check command yet
     *("model_file", "unknown_model", "disk_full", "does_not_fit", "model_locked"),  # of `rung models`
 }
 

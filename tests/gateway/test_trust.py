@@ -217,3 +217,16 @@ async def test_feedback_finds_its_cell(serving):
         assert (await gateway.proving.feedback(request_id, "alice", True, False))["state"] == "open"
         with pytest.raises(RungError, match="no answer with this request id"):
             await gateway.proving.feedback(request_id, "bob", True, False)
+
+
+async def test_a_check_lets_a_lower_answer_out_or_sends_the_call_up(serving):
+    checks = '[checks.even]\ncommand = ["grep", "-q", "[02468]$"]\n[checks.odd]\ncommand = ["grep", "-q", "[13579]$"]\n'
+    async with serving(toml=checks) as gateway:
+        result = await ask(gateway, 1, check="even")
+        assert (result.model, result.unproved, result._record.buffered) == (LOWER, False, "check even")
+        result = await ask(gateway, 2, check="odd")
+        assert result.model == REFERENCE
+        assert result.attempts[-2].reason == "check_failed: odd"
+        assert gateway.trust_cells()["cells"] == []
+        with pytest.raises(RungError, match="declared are: even, odd"):
+            await ask(gateway, 3, check="prime")

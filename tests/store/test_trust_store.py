@@ -60,7 +60,7 @@ def columns(path: Path, table: str) -> list[dict[str, object]]:
 
 
 def test_nothing_is_made_by_looking(kept: TrustStore) -> None:
-    assert kept.load(DAY) == trust.Learnt({}, [], 0, {}, {})
+    assert kept.load(DAY) == trust.Learnt({}, [], 0, {}, {}, {})
     assert not kept.path.exists()
     with pytest.raises(StoreError, match="appears with the first call"):
         trust.read(kept.path, 0.0)
@@ -74,7 +74,7 @@ def test_what_was_learnt_comes_back(kept: TrustStore) -> None:
         trust.save_label(a_label(disagrees=False, cost_pico=3)),
     )
     kept.put(trust.reserve("s1", DAY, 10), trust.reserve("s2", DAY, 100), trust.reserve("s3", "1970-01-11", 1000))
-    kept.put(trust.settle("s1", 7), trust.save_scorer("b1", b"weights"))
+    kept.put(trust.settle("s1", 7), trust.save_scorer("b1", b"weights"), trust.save_cascade("x", b"{}"))
     assert kept.flush(5)
 
     learnt = kept.load(DAY)
@@ -83,6 +83,7 @@ def test_what_was_learnt_comes_back(kept: TrustStore) -> None:
     assert learnt.jobs == [("j1", b"one"), ("j2", b"two")]
     assert learnt.spent_pico == 107
     assert (learnt.scorers, learnt.costs) == ({"b1": b"weights"}, {"c1": 3})
+    assert learnt.cascades == {"x": b"{}"}
     assert kept.evidence("c1") == [('{"slips":1.0}', True), ('{"slips":1.0}', False)]
     (label, _) = columns(kept.path, "labels")
     assert {name: label[name] for name in ("probability", "disagrees", "cost_pico")} == {

@@ -5,6 +5,7 @@ from rung.config.paths import Paths, paths
 from rung.config.secret import Secret
 from rung.config.sections import (
     Breaker,
+    Check,
     Deadlines,
     Exact,
     Hedge,
@@ -24,6 +25,7 @@ from rung.config.watch import Watcher
 
 __all__ = [
     "Breaker",
+    "Check",
     "Deadlines",
     "Exact",
     "Hedge",

@@ -24,6 +24,7 @@ TABLES: Mapping[str, type] = {
     **SECTIONS,
     "providers.NAME": NAMED["providers"],
     'prices."PROVIDER:MODEL"': NAMED["prices"],
+    "checks.NAME": NAMED["checks"],
 }
 
 

@@ -19,6 +19,7 @@ from rung.config.secret import Secret
 from rung.config.sections import (
     NAMED,
     SECTIONS,
+    Check,
     Deadlines,
     Exact,
     Ladder,
@@ -85,6 +86,7 @@ def _settle(options: Options, problems: Problems) -> Settings:
         **sections,
         providers=on,
         prices=own_prices,
+        checks=_checks(values, problems),
         proxies=_proxies(environ),
         paths=home,
         source=options.source,
@@ -166,6 +168,15 @@ def _ledger(ledger: Ledger, home: Paths, source: Path | None) -> Ledger:
         return replace(ledger, path=home.ledger)
     beside = source.parent if source is not None else home.home
     return replace(ledger, path=beside / ledger.path.expanduser())
+
+
+def _checks(values: Mapping[str, Any], problems: Problems) -> Mapping[str, Check]:
+    """The user's own checks; each needs a command."""
+    checks: dict[str, Check] = _named("checks", Check, values, problems)
+    for name, check in checks.items():
+        if not check.command:
+            problems.at(("checks", name), f'checks.{name} has no command; add command = ["...", "..."]')
+    return MappingProxyType(checks)
 
 
 def _prices(values: Mapping[str, Any], problems: Problems) -> tuple[Mapping[str, Mapping[str, Any]], PriceBook]:

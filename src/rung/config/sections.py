@@ -83,11 +83,18 @@ class Ladder:
     reference: str | None = setting(None, "the model you would otherwise pay for; `auto` ends there")
     fast: str | None = setting(None, "the model behind `fast`")
     strong: str | None = setting(None, "the model behind `strong`")
-    reference_for: Mapping[str, str] = table('another reference for a task: `extraction = "groq:..."`')
-    fallback: tuple[str, ...] = setting(
-        (), "asked in this order when the reference fails; left out: the other providers' strong models, by `order`"
+    reference_for: Mapping[str, str] = table(
+        'another reference for a task: `extraction = "groq:..."`; left out, with several providers and no `reference`: '
+        "as their rows say (analysis: Gemini, prototyping: Groq, code_generation: DeepSeek)"
     )
-    order: Literal["price", "latency"] = setting("price", "how fallbacks are sorted: cheapest or fastest first")
+    fallback: tuple[str, ...] = setting(
+        (), "asked when the reference fails; left out: the other providers' strong models, sorted by `order`"
+    )
+    order: Literal["price", "latency", "listed"] = setting(
+        "price",
+        "how fallbacks are sorted for each call: by its expected price now, by the learnt time to first content, "
+        "or `listed`: as `fallback` has them (the default where that is written)",
+    )
     local_in_auto: bool = setting(False, "let the local model answer `auto` although nothing is proved about it")
 
 
@@ -202,6 +209,12 @@ class Privacy:
     all_private: bool = setting(False, "every call is private")
     keys: tuple[Secret, ...] = setting((), "calls with one of these client keys are private")
     tenants: tuple[str, ...] = setting((), "calls of these tenants (the hash shown in the ledger) are private")
+    detect: tuple[Literal["all", "email", "phone", "iban", "card", "key"], ...] = setting(
+        (), 'calls in which such data are found are private; `key`: keys, tokens, passwords; `["all"]`: all of them'
+    )
+    words: tuple[str, ...] = setting((), "calls in which one of these stands, in any case, are private")
+    models: tuple[str, ...] = setting((), "calls that ask for one of these models (shell patterns) are private")
+    tasks: tuple[str, ...] = setting((), "calls of these tasks are private, said by `x-rung-task` or recognised")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +297,17 @@ class ProviderOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """What `[checks.NAME]` may say: a command that accepts an answer by its exit code 0 (`x-rung-check: NAME`)."""
+
+    command: tuple[str, ...] = setting(
+        (), "the command and its arguments; it gets the answer's text on stdin, and runs without network"
+    )
+    seconds: float = setting(10.0, "time it has", low=0.05, high=600, unit="s")
+    memory: int = setting(512 * MiB, "memory it has", low=16 * MiB, unit="bytes")
+
+
+@dataclass(frozen=True, slots=True)
 class PriceOptions:
     """What `[prices."provider:model"]` may say: USD per 1,000,000 tokens."""
 
@@ -316,5 +340,5 @@ SECTIONS: Mapping[str, type] = {
 }
 """Tables of the file with fixed keys."""
 
-NAMED: Mapping[str, type] = {"providers": ProviderOptions, "prices": PriceOptions}
+NAMED: Mapping[str, type] = {"providers": ProviderOptions, "prices": PriceOptions, "checks": Check}
 """Tables of the file that hold one table per name."""

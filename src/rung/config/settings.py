@@ -14,6 +14,7 @@ from rung.config.paths import Paths
 from rung.config.secret import Secret
 from rung.config.sections import (
     Breaker,
+    Check,
     Deadlines,
     Exact,
     Hedge,
@@ -96,6 +97,7 @@ class Settings:
     log: Log
     providers: Mapping[str, ProviderSettings]
     prices: Mapping[str, Mapping[str, Any]]
+    checks: Mapping[str, Check]
     proxies: Proxies
     paths: Paths
     source: Path | None

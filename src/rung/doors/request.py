@@ -245,6 +245,7 @@ _OPTIONS: dict[str, Callable[[Call, Any], None]] = {
     "private": _set_private,
     "task": _word("task"),
     "session": _word("session"),
+    "check": _word("check"),
     "max-error": _set_max_error,
     "no-store": _set_no_store,
     "continue": _set_continue,

@@ -25,6 +25,7 @@ from rung.ladder.rung import Rung
 from rung.ladder.trust import Cell, CellKey, Change, Coin, Rules
 from rung.ladder.trust.score import EVERYTHING, Scorer
 from rung.learning import jobs
+from rung.learning.cascade import Cascades
 from rung.learning.gate import CallGate, Held
 from rung.learning.grading import Grader
 from rung.learning.jobs import Job, Kind, Said
@@ -60,6 +61,7 @@ class Learner:
         self.grader = grader
         self.clock = clock
         self.rules = _rules(told)
+        self.cascades = Cascades(world, kept)
         self.purse = Purse(kept, told.usd_per_day, clock)
         self.candidates: tuple[Rung, ...] = ()
         """models that need proof before they may answer instead of the reference"""
@@ -97,6 +99,7 @@ class Learner:
             return
         self.purse.load(learnt.spent_pico)
         self.costs.update(learnt.costs)
+        self.cascades.load(learnt.cascades)
         self.scorers, self.cells = learnt.scorers, learnt.cells
         for cell in self.cells.values():
             self._versions[cell.key.model] = cell.key.version
@@ -184,9 +187,13 @@ class Learner:
         return scorer.score(self.grader.evidence(call.task, call.body, answer))
 
     def eligible(self, call: Call) -> bool:
-        """Can answers to this call be compared, and may they be? Those to private calls never are."""
+        """Can answers to this call be compared, and may they be?
+
+        Private calls never are, nor calls whose task is a mere guess: of these no kind is known to reach the cell.
+        """
         return (
             not call.private
+            and call.task_by_rule
             and (call.body.get("n") or 1) == 1
             and len(call.raw) <= jobs.LARGEST
             and self.grader.comparable(call.task, call.body, judged=self.told.judge is not None)

@@ -22,12 +22,13 @@ class Learnt(msgspec.Struct):
     jobs: list[Job]
     spent_pico: int
     costs: dict[str, int]
+    cascades: dict[str, bytes]
 
 
 def read(kept: store.TrustStore, day: str, rules: Rules) -> Learnt:
     """For a thread. What is of another version of rung is left out, and said."""
     raw = kept.load(day)
-    found = Learnt({}, {}, [], raw.spent_pico, raw.costs)
+    found = Learnt({}, {}, [], raw.spent_pico, raw.costs, raw.cascades)
     for name, snapshot in raw.cells.items():
         try:
             found.cells[name] = Cell.restore(msgspec.json.decode(snapshot), rules)

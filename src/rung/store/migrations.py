@@ -157,6 +157,10 @@ TRUST = (
         base TEXT PRIMARY KEY,             -- what the cells of one score have in common
         scorer BLOB NOT NULL
     ) WITHOUT ROWID;
+    CREATE TABLE cascades (
+        name TEXT PRIMARY KEY,             -- check and model
+        book BLOB NOT NULL                 -- JSON: tried, passed, saved, spent
+    ) WITHOUT ROWID;
     CREATE TABLE jobs (
         id TEXT PRIMARY KEY,
         created_at REAL NOT NULL,

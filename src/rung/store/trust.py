@@ -78,6 +78,8 @@ class Learnt(msgspec.Struct):
     """by what their cells have in common"""
     costs: dict[str, int]
     """pico-dollars of all labels, by cell"""
+    cascades: dict[str, bytes]
+    """books by check and model"""
 
 
 _LABEL = f"INSERT INTO labels ({', '.join(Label.__struct_fields__)}) VALUES ({', '.join('?' * 14)})"  # noqa: S608
@@ -93,6 +95,10 @@ def forget_cell(cell: str) -> Statement:
 
 def save_scorer(base: str, scorer: bytes) -> Statement:
     return "INSERT OR REPLACE INTO scorers (base, scorer) VALUES (?, ?)", (base, scorer)
+
+
+def save_cascade(name: str, book: bytes) -> Statement:
+    return "INSERT OR REPLACE INTO cascades (name, book) VALUES (?, ?)", (name, book)
 
 
 def save_label(label: Label) -> Statement:
@@ -161,14 +167,15 @@ class TrustStore:
     def load(self, day: str) -> Learnt:
         """What is there. Raises StoreError, sqlite3.Error or OSError if the file cannot be used."""
         if not self.path.exists():
-            return Learnt({}, [], 0, {}, {})
+            return Learnt({}, [], 0, {}, {}, {})
         with closing(open_database(self.path, TRUST)) as db:
             cells = {cell: bytes(snapshot) for cell, snapshot in db.execute("SELECT cell, snapshot FROM cells")}
             jobs = [(name, bytes(job)) for name, job in db.execute("SELECT id, job FROM jobs ORDER BY created_at")]
             spent = db.execute(_SPENT, (day,)).fetchone()[0]
             scorers = {base: bytes(scorer) for base, scorer in db.execute("SELECT base, scorer FROM scorers")}
             costs = dict(db.execute(_COSTS).fetchall())
-        return Learnt(cells, jobs, spent, scorers, costs)
+            cascades = {name: bytes(book) for name, book in db.execute("SELECT name, book FROM cascades")}
+        return Learnt(cells, jobs, spent, scorers, costs, cascades)
 
     def evidence(self, cell: str) -> list[tuple[str, bool]]:
         """(evidence, disagrees) of a cell's labels, the oldest first; for a thread."""
@@ -255,7 +262,7 @@ def read(path: Path, at: float, *, changes: int = 200) -> Kept:
             db.execute(_SPENT, (today(at),)).fetchone()[0],
             [(row["at"], row["cell"], row["what"]) for row in reversed(told)],
             {row["cell"]: (row["good"], row["bad"]) for row in words},
-            {cell: pico for cell, pico in db.execute(_COSTS)},
+            dict(db.execute(_COSTS).fetchall()),
         )
 
 
