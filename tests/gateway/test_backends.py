@@ -7,14 +7,16 @@ import pytest
 
 from rung import backends
 from rung.backends import Backends
-from rung.errors import PrivacyError
+from rung.doors.app import App
+from rung.doors.server import running as serves
+from rung.errors import PrivacyError, RungError
 from rung.gateway import Gateway
 from rung.local.catalogue import row
 from rung.local.discover import Found
 from rung.local.embedded import Embedded
 from rung.local.ollama import Model
 from rung.sim import simulator
-from rung.testing import ScriptedUpstream, completion_reply
+from rung.testing import ScriptedUpstream, completion_reply, reply
 from rung.wire.client import Client
 from rung.wire.origin import Origin
 
@@ -243,3 +245,76 @@ async def test_the_gateway_wires_it_in(settings, running, monkeypatch):
             gateway.readiness()
             await gateway._backends._search
             assert gateway.lineup.local.model == "local:phi-4"
+
+
+async def lines_of(url, body, **headers):
+    """-> the lines of a streamed answer, as they came."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    told = {"host": "localhost", "content-type": "application/json", "content-length": len(body), **headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    writer.write(f"POST /v1/chat/completions HTTP/1.1\r\n{head}connection: close\r\n\r\n".encode() + body)
+    try:
+        return (await reader.read()).splitlines()
+    finally:
+        writer.close()
+
+
+async def test_a_private_stream_is_kept_alive_while_the_model_loads(settings):
+    """The load outlasts many heartbeats; the client hears of each, and then the answer."""
+    loaded = asyncio.Event()
+    beats = []
+
+    async def ollama(asked, writer):
+        body = asked.json() if asked.body else {}
+        tag = {"name": "phi4:latest", "digest": "d" * 64, "size": 9}
+        if asked.target == "/api/chat" and not body["messages"] and not beats:
+            beats.append(1)
+            await loaded.wait()
+        said = {"message": {"role": "assistant", "content": "Hello"}, "done": True, "done_reason": "stop"}
+        models = {"models": [tag]}
+        answers = {"/api/tags": models, "/api/ps": models, "/api/version": {"version": "1"}, "/api/show": {}}
+        writer.write(reply(answers.get(asked.target, said)))
+        await writer.drain()
+
+    async with ScriptedUpstream(ollama) as upstream:
+        base = upstream.base_url.removesuffix("/v1")
+        toml = (
+            f'[server]\nheartbeat = "0.1s"\n[local]\nmodel = "ollama:phi4"\n[providers.ollama]\nbase_url = "{base}"\n'
+        )
+        async with Gateway(await asyncio.to_thread(settings, toml)) as gateway, serves(App(gateway)) as url:
+            body = b'{"model":"auto","stream":true,"messages":[{"role":"user","content":"hi"}]}'
+            asking = asyncio.create_task(lines_of(url, body, **{"x-rung-private": "true"}))
+            await asyncio.sleep(0.35)
+            assert gateway.readiness()[1]["local"] == "loading"
+            loaded.set()
+            lines = await asking
+    assert lines[0] == b"HTTP/1.1 200 OK"
+    comments = [place for place, line in enumerate(lines) if line == b": keep-alive"]
+    (answer,) = [place for place, line in enumerate(lines) if b'"content":"Hello"' in line]
+    assert comments
+    assert max(comments) < answer
+    assert b"data: [DONE]" in lines
+
+
+async def test_unplugged_the_local_model_answers(settings):
+    """No network: the cloud cannot be reached, and `auto` is answered here, told as unproved."""
+    async with simulator() as sim:
+        toml = (
+            f'[local]\nbackend = "ollama"\n[providers.ollama]\nbase_url = "{sim.root("ollama")}"\n'
+            '[providers.away]\nbase_url = "http://127.0.0.1:9/v1"\nmodels.strong = "big"\n[retry]\nattempts = 1\n'
+            '[ladder]\nreference = "away:big"\n'
+        )
+        async with Gateway(await asyncio.to_thread(settings, toml)) as gateway:
+            assert await gateway._backends.current.ready(20)
+            result = await gateway.chat([{"role": "user", "content": "hi"}])
+    assert (result.rung, result._record.answer.evidence.unproved) == ("local", True)
+    assert "cloud=failed:connect_failed" in result._record.path()
+
+
+async def test_unplugged_without_a_model_one_line_says_what_to_do(settings, running):
+    toml = '[providers.away]\nbase_url = "http://127.0.0.1:9/v1"\nmodels.strong = "big"\n[retry]\nattempts = 1\n'
+    async with Gateway(await asyncio.to_thread(settings, toml)) as gateway:
+        with pytest.raises(RungError, match=r"127\.0\.0\.1:9") as caught:
+            await gateway.chat([{"role": "user", "content": "hi"}])
+    assert "\n" not in caught.value.message
