@@ -235,10 +235,9 @@ def disagreement(rows: Sequence[Row], comparator: str = "") -> dict[str, Any] | 
 
 
 def _comparator(pairs: Sequence[tuple[Row, str, str]]) -> str:
-    """Labels where answers are short, numbers where nearly all references end in one, else text."""
+    """Numbers where nearly all references end in one, labels where answers are short, else text."""
     sample = pairs if len(pairs) <= 500 else random.Random(0).sample(list(pairs), 500)  # noqa: S311 (no secret)
-    if sum(max(len(weak.strip()), len(strong.strip())) <= 80 for _, weak, strong in sample) >= 0.8 * len(sample):
-        return "label"
     if sum(final_number(strong.strip()[-80:]) is not None for _, _, strong in sample) >= 0.8 * len(sample):
         return "number"
-    return "text"
+    short = sum(max(len(weak.strip()), len(strong.strip())) <= 80 for _, weak, strong in sample)
+    return "label" if short >= 0.8 * len(sample) else "text"

@@ -15,7 +15,7 @@ _ANNOTATION = re.compile(r"<<([^<>]{1,200}?)=([^<>=]{1,60})>>")
 _TOKEN = re.compile(
     rf"(?P<number>(?:{NUMBER})(?P<percent>\s?%)?)"
     r"|(?P<op>\*\*|\^|[-+*/×÷−–·]|\\times|\\div|\\cdot|(?<![a-zA-Z])[xX](?![a-zA-Z]))"
-    r"|(?P<open>[(\[])|(?P<close>[)\]])|(?P<word>[^\W\d_]+(?:['’-][^\W\d_]+)*)|(?P<skip>[\s$£€\\]+)|(?P<stop>.)",
+    r"|(?P<open>[(\[])|(?P<close>[)\]])|(?P<word>[^\W\d_]+(?:['’-][^\W\d_]+)*)|(?P<skip>[\s$£€]+|\\(?!times|div|cdot))|(?P<stop>.)",
     re.DOTALL,
 )
 _OPERATORS = {
@@ -131,8 +131,8 @@ def _last_expression(tokens: list[Token]) -> list[Token]:
             want_operand = True
         elif kind == "open" and depth and not want_operand:
             depth -= 1
-        elif kind == "op" and want_operand and out and text in "/":
-            continue  # "miles / hour" between units
+        elif text == "/" and want_operand and words:
+            continue  # "meters/sprint" is a unit
         else:
             break
         words = 0

@@ -114,6 +114,8 @@ def explain(cell: Cell) -> list[str]:
         )
     if cell.state == "quarantined":
         lines.append(f"{_count(cell.waiting, 'label')} pass before evidence is gathered again.")
+    elif cell.state == "shadow" and cell.opening.passed and ahead.sessions_missing:
+        lines.append(f"The test has passed; labels from {_count(ahead.sessions_missing, 'more session')} are missing.")
     elif cell.state in ("shadow", "open") and ahead.next_threshold is not None:
         lines.append(_next_words(cell, ahead))
     return lines
