@@ -17,7 +17,7 @@ import orjson
 
 from rung.ladder.trust.compare import COMPARATORS
 from rung.report.trust_rows import BadRows, disagreement, load
-from rung.report.trust_trials import Plan, bench
+from rung.report.trust_trials import Fitted, Plan, bench
 
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -58,11 +58,12 @@ def command(
         rows = load(data)
     except BadRows as error:
         raise click.UsageError(str(error)) from None
-    found, drawn = bench(rows, Plan(alpha, delta, labels, runs, seed))
+    fitted = Fitted(rows, seed)
+    found = bench(fitted, Plan(alpha, delta, labels, runs, seed))
     found["disagreement"] = disagreement(rows, comparator or "")
     found["cpu_seconds"] = round(time.process_time() - started, 1)
     if curves:
-        found["curves"] = drawn
+        found["curves"] = fitted.curves()
     if as_json:
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     else:

@@ -146,23 +146,19 @@ def repeat(population: Population, decide: Decide, plan: Plan, part: str = "") -
     return results
 
 
-def disjoint(rows: Sequence[Row], plan: Plan) -> dict[str, Any] | None:
+def disjoint(fitted: Fitted, plan: Plan) -> dict[str, Any] | None:
     """The product protocol: the score is fitted on 30 % of the labels, the others come from rows it never saw.
 
     The rest of the file is the population. None where there are too few rows to divide.
     """
+    rows = fitted.rows
     learning = round(LEARNING * min(plan.labels, len(rows)))
     if learning < 10 or len(rows) - learning < 10:
         return None
     splits = min(SPLITS, plan.runs)
     looked: dict[Decide, list[tuple[Population, list[int]]]] = {any_time: [], once: []}
     for number in range(splits):
-        order = list(rows)
-        random.Random(f"{plan.seed}/split/{number}").shuffle(order)  # noqa: S311 (no secret)
-        model, rest = Model(order[:learning], seed=plan.seed), order[learning:]
-        population = Population(
-            [model.score(row) for row in rest], [row.wrong for row in rest], grid(model.held_out(), COVERAGES)
-        )
+        population = fitted.divided(number, learning)
         runs = plan.runs // splits + (number < plan.runs % splits)
         share = replace(plan, labels=plan.labels - learning, runs=runs)
         for decide, results in looked.items():
@@ -198,49 +194,69 @@ def routing(scores: Sequence[float] | None, rows: Sequence[Row], seed: int) -> d
     }
 
 
-Curves = dict[str, list[tuple[float, float]]]
+class Fitted:
+    """Rows with everything that no limit changes: scores out of fold, orders of calls, divisions into two parts."""
+
+    def __init__(self, rows: Sequence[Row], seed: int) -> None:
+        self.rows, self.seed = rows, seed
+        self.folds = folds = 10 if len(rows) <= 2000 else 5
+        self.wrong = [row.wrong for row in rows]
+        self.scores = scores_out_of_fold(rows, folds=folds, seed=seed)
+        self.order = order_by_gain(lambda goal: scores_out_of_fold(rows, folds=folds, seed=seed, goal=goal))
+        lengths = length_scores(rows)
+        domains = domain_scores(rows, folds=folds, seed=seed)
+        gains = order_by_gain(lambda goal: domain_scores(rows, folds=folds, seed=seed, goal=goal))
+        self.rivals = {"prompt_length": (lengths, lengths), "domain": (domains, gains)}
+        """name -> (scores for thresholds, scores for the order of calls); None where all rows are of one domain"""
+        self._divisions: dict[tuple[int, int], Population] = {}
+
+    def population(self) -> Population:
+        return Population(self.scores, self.wrong, grid(self.scores))
+
+    def divided(self, number: int, learning: int) -> Population:
+        """The rows that are left when `learning` of them fitted the score; thresholds come from those."""
+        if (number, learning) not in self._divisions:
+            order = list(self.rows)
+            random.Random(f"{self.seed}/split/{number}").shuffle(order)  # noqa: S311 (no secret)
+            model, rest = Model(order[:learning], seed=self.seed), order[learning:]
+            self._divisions[number, learning] = Population(
+                [model.score(row) for row in rest], [row.wrong for row in rest], grid(model.held_out(), COVERAGES)
+            )
+        return self._divisions[number, learning]
+
+    def curves(self) -> dict[str, list[tuple[float, float]]]:
+        """The risk at every share answered low, for a chart."""
+        drawn = {"score": risk_by_coverage(self.scores, self.wrong)}
+        for name, (scores, _) in self.rivals.items():
+            if scores is not None:
+                drawn[name] = risk_by_coverage(scores, self.wrong)
+        return drawn
 
 
-def bench(rows: Sequence[Row], plan: Plan) -> tuple[dict[str, Any], Curves]:
-    """Every protocol and control on one file: (figures, risk-by-coverage curves for a chart)."""
-    alpha, seed = plan.alpha, plan.seed
-    folds = 10 if len(rows) <= 2000 else 5
-    wrong = [row.wrong for row in rows]
-    mu = sum(wrong) / len(rows)
-    scores = scores_out_of_fold(rows, folds=folds, seed=seed)
-    population = Population(scores, wrong, grid(scores))
+def bench(fitted: Fitted, plan: Plan) -> dict[str, Any]:
+    """Every protocol and control on one file. `plan.seed` draws the labels; the fits have their own."""
+    rows, alpha, population = fitted.rows, plan.alpha, fitted.population()
+    mu = sum(fitted.wrong) / len(rows)
     found = summary(repeat(population, any_time, plan), plan)
-    lengths = length_scores(rows)
-    rivals = {
-        "prompt_length": (lengths, lengths),
-        "domain": (
-            domain_scores(rows, folds=folds, seed=seed),
-            order_by_gain(lambda goal: domain_scores(rows, folds=folds, seed=seed, goal=goal)),
-        ),
-    }
-    order = order_by_gain(lambda goal: scores_out_of_fold(rows, folds=folds, seed=seed, goal=goal))
-    figures: dict[str, Any] = {
+    return {
         "rows": len(rows),
         "alpha": alpha,
         "delta": plan.delta,
         "labels": plan.labels,
-        "seed": seed,
+        "seed": plan.seed,
         "score": "post-hoc" if "answer_length" in rows[0].evidence else "pre-hoc",
-        "folds": folds,
+        "folds": fitted.folds,
         **found,
         "answered_low_oracle": 1 - escalation_floor(mu, alpha),
         "weak_wrong": mu,
         "escalation_floor": escalation_floor(mu, alpha),
         "escalation_floor_proved": escalation_floor(_proved_risk(population, plan), alpha),
-        **routing(order, rows, seed),
-        "trust_order": routing(scores, rows, seed),
+        **routing(fitted.order, rows, plan.seed),
+        "trust_order": routing(fitted.scores, rows, plan.seed),
         "once": summary(repeat(population, once, plan), plan),
-        "disjoint": disjoint(rows, plan),
-        "controls": controls(rows, population, rivals, plan, found["answered_low_mean"]),
+        "disjoint": disjoint(fitted, plan),
+        "controls": controls(fitted, population, plan, found["answered_low_mean"]),
     }
-    curves = {"score": risk_by_coverage(scores, wrong)}
-    curves.update({name: risk_by_coverage(one, wrong) for name, (one, _) in rivals.items() if one is not None})
-    return figures, curves
 
 
 def _proved_risk(population: Population, plan: Plan) -> float:
@@ -252,15 +268,12 @@ def _proved_risk(population: Population, plan: Plan) -> float:
     return statistics.median(bounds)
 
 
-Rivals = dict[str, "tuple[list[float] | None, list[float] | None]"]
-"""name -> (scores for thresholds, scores for the order of calls); None where the rows do not have what it takes"""
-
-
-def controls(rows: Sequence[Row], population: Population, rivals: Rivals, plan: Plan, budget: float) -> dict[str, Any]:
+def controls(fitted: Fitted, population: Population, plan: Plan, budget: float) -> dict[str, Any]:
     """What the same file gives to those who promise nothing, know less, or know everything.
 
     `budget`: the share answered low that the random control gets too.
     """
+    rows = fitted.rows
     alpha, wrong = plan.alpha, population.wrong
     mu = sum(wrong) / len(wrong)
     weak = statistics.fmean(row.weak for row in rows)
@@ -286,7 +299,7 @@ def controls(rows: Sequence[Row], population: Population, rivals: Rivals, plan: 
             **routing([row.weak - (row.strong or 0.0) for row in rows], rows, plan.seed),
         },
     }
-    for name, (scores, order) in rivals.items():
+    for name, (scores, order) in fitted.rivals.items():
         found[name] = None
         if scores is not None:
             other = Population(scores, wrong, grid(scores))
