@@ -149,6 +149,8 @@ class Bench:
         self.world = World(self.local, self.reference, self.cheap, self.judge)
         self.clock, self.monotonic = Clock(), Clock()
         self.numbers = iter(range(100_000))
+        self.repeats = 1.0
+        """what falls on the question whether the reference is asked twice; 1: never"""
         self.writer: Writer | None = None
 
     async def start(self, *, dice: Callable[[], float] | None = None) -> None:
@@ -159,7 +161,7 @@ class Bench:
         )
         await self.learner.load()
         self.learner.reload(self.told, (self.local,))
-        self.worker = Worker(self.learner, clock=self.monotonic)
+        self.worker = Worker(self.learner, clock=self.monotonic, dice=lambda: self.repeats)
 
     async def stop(self) -> None:
         """As at the end of a process."""

@@ -279,3 +279,25 @@ async def test_a_job_reads_as_it_was_written(bench):
     assert jobs.read(jobs.dump(job)) == job
     with pytest.raises(msgspec.MsgspecError):
         jobs.read(b"{}")
+
+
+async def test_a_reference_that_differs_from_itself_is_found_out(bench):
+    await bench.start()
+    bench.repeats = 0.0
+    said = iter(range(10_000))
+    bench.reference.says = lambda text: f"mood {next(said)}"
+    await bench.teach(12)
+    assert (bench.cell.reference_pairs, bench.cell.reference_disagreements) == (12, 12)
+    assert bench.cell.refused
+    assert [record.call.purpose for record in bench.world.climbs[:2]] == ["shadow", "repeat"]
+    assert sum(bench.learner.costs.values()) == 12 * bench.reference.cost
+
+
+def test_the_reference_is_asked_twice_more_often_in_doubt(bench):
+    from rung.ladder.trust import Cell, CellKey, Rules
+
+    cell = Cell.new(CellKey("math", "local", "m", "v", "1 r", "all", 0.2), Rules())
+    assert work.repeat_rate(cell) == work.REPEATS
+    for number in range(work.DOUBT_AFTER):
+        cell.observe(0.5, True, cell.coin(0.5), session=str(number), fingerprint=str(number))
+    assert work.repeat_rate(cell) == work.REPEATS_IN_DOUBT

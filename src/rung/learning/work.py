@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from collections.abc import Callable
 
@@ -20,10 +21,12 @@ from rung.call import Call
 from rung.errors import RungError
 from rung.ladder.climb import Climb
 from rung.ladder.rung import Rung
+from rung.ladder.trust import Cell
 from rung.learning import jobs
 from rung.learning.grading import Comparison
 from rung.learning.jobs import Job, Said
 from rung.learning.judge import judge_call, verdict
+from rung.learning.keys import reference_of
 from rung.learning.learner import Learner
 from rung.learning.money import Spend
 from rung.learning.people import obey
@@ -49,6 +52,9 @@ ORDERS_EVERY = 5.0
 
 _NOT_NOW = ("local_busy", "local_loading", "local_failing", "local_gone", "breaker_open", "rate_limited")
 """reasons for which a model declines a call that it would take at another time"""
+
+REPEATS, REPEATS_IN_DOUBT, DOUBT_AFTER = 0.02, 0.2, 20
+"""shares of shadows for which the reference is asked twice; labels after which too many disagreements are a doubt"""
 
 _DEAR = (10_000_000, 40_000_000)
 """pico-dollars per token of prompt and of answer taken for a model whose price is unknown"""
@@ -76,10 +82,17 @@ class Attempted(msgspec.Struct):
 
 
 class Worker:
-    """Works off the queues of a `Learner` until closed. `clock`: seconds, monotonic."""
+    """Works off the queues of a `Learner` until closed. `clock`: seconds, monotonic; `dice`: from 0 to 1."""
 
-    def __init__(self, learner: Learner, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
         self._learner = learner
+        self._dice = dice
         self._clock = clock
         self._not_before: dict[str, float] = {}
         self._local_from = 0.0
@@ -139,6 +152,7 @@ class Worker:
             self._not_before.pop(name, None)
             self.waits.pop(name, None)
             if (cell := self._learner.cells.get(name)) is not None:
+                await self._repeat(job, cell)
                 await refit(self._learner, cell)
             return True
         return False
@@ -180,6 +194,27 @@ class Worker:
             score = 0.0 if lower is None else learner.score(cell, job.call(), lower)
         label = self._label(job, score, comparison, cost, evidence)
         learner.done(job, label, *asked.settled, *judged.settled)
+
+    async def _repeat(self, job: Job, cell: Cell) -> None:
+        """Now and then, ask the reference the same again: no limit can hold below the share in which it differs."""
+        learner, model = self._learner, reference_of(job.key)[0]
+        rung = learner.world.rung(model)
+        if rung is None or job.kind != "shadow" or job.reference is None or self._dice() >= repeat_rate(cell):
+            return
+        call = job.call()
+        call.model, call.purpose, call.request_id = model, "repeat", f"{job.request_id}-repeat"
+        try:
+            tried = await self._attempt(job, rung, call)
+        except NotNow:
+            return
+        if tried is None:
+            return
+        if tried.said is not None:
+            told = await asyncio.to_thread(learner.grader.compare, job.key.task, job.body, tried.said, job.reference)
+            if not told.judge:
+                cell.reference_compared(not told.agrees)
+        learner.costs[job.cell] += tried.cost or 0
+        learner.keep(cell, cell.account(spent=tried.cost or 0), *tried.settled)
 
     def _label(
         self, job: Job, score: float, comparison: Comparison, cost: int | None, evidence: dict[str, float]
@@ -273,6 +308,13 @@ class Worker:
             took = self._clock() - now
             self._local_from = self._clock() + took * (1 / learner.told.cpu_share - 1)
         return asking.result()
+
+
+def repeat_rate(cell: Cell) -> float:
+    """Share of shadows for which the reference is asked twice: more where a cell does not open."""
+    seen = cell.opening
+    doubtful = seen.labels >= DOUBT_AFTER and seen.disagreements > cell.key.limit * seen.labels
+    return REPEATS_IN_DOUBT if doubtful else REPEATS
 
 
 def _answer_tokens(call: Call) -> int:

@@ -31,7 +31,7 @@ class ClimbRow(msgspec.Struct, gc=False):
     nobody told), `cost_pico` in 10^-12 USD (None: unknown). `outcome` is answered, failed, cut or cancelled;
     `cache` is hit, miss, bypass or empty; `attempts` a JSON list. The two texts are kept only where
     the ledger was told to, and never those of a private call. `purpose` is empty for what a caller asked,
-    else why rung itself asked (``shadow``, ``audit``, ``judge``): part of the bill, not of the traffic.
+    else why rung itself asked (``shadow``, ``audit``, ``judge``, ``repeat``): part of the bill, not of the traffic.
     """
 
     request_id: str

@@ -45,7 +45,7 @@ LEDGER = (
     CREATE INDEX climbs_started_at ON climbs (started_at);
     """,
     """
-    ALTER TABLE climbs ADD COLUMN purpose TEXT NOT NULL DEFAULT '';  -- shadow, audit, judge; '' is a caller's own
+    ALTER TABLE climbs ADD COLUMN purpose TEXT NOT NULL DEFAULT '';  -- why rung itself asked; '' is a caller's own
     """,
     # What many climbs have in common is kept once, in `kinds`: half the writing and a third of the file.
     # `climbs` is from here on a view of both, with the columns it had.
