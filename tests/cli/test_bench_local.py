@@ -12,10 +12,8 @@ from click.testing import CliRunner
 
 from rung.cli.bench_local import command, figures, load_cases, table, wilson
 from rung.cli.bench_local_cases import TASKS, cases
-from rung.cli.bench_local_code import code_case, passes, sandboxed
+from rung.cli.bench_local_code import code_case, interpreter, passes
 from rung.cli.bench_local_run import Outcome, judge
-
-needs_sandbox = pytest.mark.skipif(not sandboxed(), reason="no namespace without a network can be made here")
 
 
 def perfect(case: dict[str, Any]) -> str:
@@ -33,17 +31,17 @@ def test_a_seed_makes_the_same_cases_another_seed_others() -> None:
     assert not ours & others
 
 
-def test_the_truth_is_right_and_nothing_else_is() -> None:
+async def test_the_truth_is_right_and_nothing_else_is() -> None:
     for case in cases(3, 40, ("json", "lint", "label", "extract", "short")):
-        assert judge(case, perfect(case)) == ""
-        assert judge(case, f"```json\n{perfect(case)}\n```") == ""
-        assert judge(case, "perhaps") != ""
+        assert await judge(case, perfect(case)) == ""
+        assert await judge(case, f"```json\n{perfect(case)}\n```") == ""
+        assert await judge(case, "perhaps") != ""
 
 
-def test_json_must_be_indented_as_asked() -> None:
+async def test_json_must_be_indented_as_asked() -> None:
     case = {"task": "json", "truth": {"value": {"a": 1}, "text": '{\n  "a": 1\n}'}}
-    assert judge(case, '{"a": 1}') == "it is not indented as asked"
-    assert judge(case, '{\n  "a": 1.0\n}') == "the value differs"
+    assert await judge(case, '{"a": 1}') == "it is not indented as asked"
+    assert await judge(case, '{\n  "a": 1.0\n}') == "the value differs"
 
 
 def test_half_of_the_lint_cases_do_not_compile_or_name_the_unknown() -> None:
@@ -57,28 +55,16 @@ def test_half_of_the_lint_cases_do_not_compile_or_name_the_unknown() -> None:
         assert broken == (case["truth"] == "yes"), code
 
 
-@needs_sandbox
-def test_code_runs_in_a_sandbox_and_is_judged_by_its_tests() -> None:
+async def test_code_is_judged_by_its_tests_in_a_sandbox() -> None:
+    if await interpreter() is None:
+        pytest.skip("there is no sandbox here")
     truth = {"function": "f", "tests": [[[[3, 1]], 4], [[[]], 0]]}
-    assert passes("def f(x):\n    return sum(x)", truth) == ""
-    assert passes("def f(x):\n    return 4", truth) == "AssertionError"
-    assert passes("def f(x):\n    return sum(x", truth) == "it is not Python"
-    assert "MemoryError" in passes("def f(x):\n    return [0] * 10**10", truth)
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import socket",
-        "from os import system",
-        "open('x')",
-        "().__class__",
-        "__import__('os')",
-        "import json as j\nj._default_decoder",
-    ],
-)
-def test_code_that_reaches_out_is_not_run(code: str) -> None:
-    assert passes(code, {"function": "f", "tests": []}).startswith("it ")
+    assert await passes("def f(x):\n    return sum(x)", truth) == ""
+    assert await passes("def f(x):\n    return 4", truth) == "it failed its tests"
+    assert await passes("def f(x):\n    return sum(x", truth) == "it failed its tests"
+    case = {"task": "code", "truth": truth}
+    assert await judge(case, "```python\nimport math\ndef f(x):\n    return sum(x)\n```") == ""
+    assert await judge(case, "import sys\nsys.exit(0)") == "it failed its tests"
 
 
 def test_code_cases_have_tests_of_their_reference() -> None:

@@ -21,7 +21,7 @@ import click
 import msgspec
 
 from rung.cli.bench_local_cases import TASKS, Case, cases
-from rung.cli.bench_local_code import sandboxed
+from rung.cli.bench_local_code import interpreter
 from rung.cli.bench_local_run import CONTEXT, Outcome, Subject, ask, embedded, key_of, tools
 from rung.config.paths import paths
 from rung.errors import ModelFileError
@@ -188,8 +188,8 @@ def command(
 ) -> None:
     """What is a local model good for here: how right, how slow, beside the tools."""
     asked = load_cases(data) if data else cases(seed, count, chosen or tuple(TASKS))
-    if not sandboxed() and any(case["task"] == "code" for case in asked):
-        click.echo("code is left out: nothing here can run a program without a network", err=True)
+    if any(case["task"] == "code" for case in asked) and asyncio.run(interpreter()) is None:
+        click.echo("code is left out: no sandbox here can run Python", err=True)
         asked = [case for case in asked if case["task"] != "code"]
     machine = look()
     try:

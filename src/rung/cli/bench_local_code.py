@@ -1,34 +1,23 @@
-"""Small code with tests for ``rung bench local``: the specifications, and the sandbox the answers run in.
-
-An answer is a stranger's program. It runs in a child with no network (a namespace of its own), bounded in time,
-memory, processes and files, and only if it imports nothing but the modules of `ALLOWED` and names nothing that
-reaches out of Python. Where the kernel gives no such namespace, it is not run at all.
-"""
+"""Small code with tests for ``rung bench local``. An answer is a stranger's program: it runs in `rung.sandbox`, without
+a network and with nothing to write to, or not at all."""
 
 from __future__ import annotations
 
-import ast
 import random
-import resource
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
-SECONDS = 5.0
-_MEMORY = 512 * 1024 * 1024
-_OUTPUT = 64
+from rung import sandbox
+from rung.errors import InvalidRequestError
 
-ALLOWED = frozenset(
-    ("collections", "datetime", "functools", "itertools", "json", "math", "re", "statistics", "string", "typing")
-)
-_FORBIDDEN = frozenset(
-    ("open", "exec", "eval", "compile", "input", "breakpoint", "globals", "locals", "vars", "getattr", "setattr")
-)
+_LIMITS = sandbox.Limits(seconds=5.0, processes=8)
 
-_ISOLATED = ("unshare", "--user", "--map-root-user", "--net", "--")
+_PASSED = 83
+"""exit code of a program that came to its end: an answer that exits by itself has not"""
+
+_found: list[str | None] = []
+"""what `interpreter` has found, once it has looked"""
 
 _RUN = "import sys; exec(compile(sys.stdin.read(), 'answer', 'exec'), {})"
 
@@ -155,71 +144,31 @@ def _base(number: int, base: int) -> str:
     return digits
 
 
-@cache
-def sandboxed() -> bool:
-    """Can a program be run here without a network?"""
-    if sys.platform != "linux" or shutil.which("unshare") is None:
-        return False
-    return subprocess.run([*_ISOLATED, "true"], capture_output=True).returncode == 0  # noqa: S603
+async def interpreter() -> str | None:
+    """A Python that starts in the sandbox, where no home and no temporary folder is seen; None if there is none."""
+    if not _found:
+        _found.append(await _find())
+    return _found[0]
 
 
-def passes(code: str, truth: dict[str, Any]) -> str:
-    """Why `code` does not pass its tests; empty if it does. Call it only where `sandboxed`."""
-    if refused := _refused(code):
-        return refused
+async def _find() -> str | None:
+    for path in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
+        try:
+            if await sandbox.run([path, "-I", "-S", "-c", ""], b"", _LIMITS) == 0:
+                return path
+        except InvalidRequestError:
+            return None
+    return None
+
+
+async def passes(code: str, truth: dict[str, Any]) -> str:
+    """Why `code` does not pass its tests; empty if it does. Call it only where there is an `interpreter`."""
+    python = await interpreter()
+    if python is None:
+        return "there is no sandbox"
     checks = "".join(
         f"assert {truth['function']}(*{arguments!r}) == {result!r}\n" for arguments, result in truth["tests"]
     )
-    command = [
-        *_ISOLATED,
-        sys.executable,
-        "-I",
-        "-S",
-        "-c",
-        "import sys; exec(compile(sys.stdin.read(), 'a', 'exec'), {})",
-    ]
-    try:
-        done = subprocess.run(  # noqa: S603
-            command,
-            input=f"{code}\n{checks}print('passed')\n",
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            preexec_fn=_limits,
-            cwd="/",
-            env={},
-        )
-    except subprocess.TimeoutExpired:
-        return "it ran too long"
-    if done.returncode == 0 and done.stdout.endswith("passed\n"):
-        return ""
-    return (done.stderr.strip().splitlines() or ["it ended early"])[-1][:200]
-
-
-def _limits() -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (int(SECONDS), int(SECONDS)))
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_OUTPUT * 1024, _OUTPUT * 1024))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _refused(code: str) -> str:
-    """Why `code` is not run; empty if it may be."""
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError):
-        return "it is not Python"
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            modules = [node.module or ""]
-        else:
-            modules = []
-        if any(module.partition(".")[0] not in ALLOWED for module in modules):
-            return "it imports what the sandbox does not allow"
-        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
-            return "it uses a private attribute"
-        if isinstance(node, ast.Name) and (node.id in _FORBIDDEN or node.id.startswith("__")):
-            return f"it uses {node.id}"
-    return ""
+    program = f"{code}\n{checks}raise SystemExit({_PASSED})\n".encode()
+    ended = await sandbox.run([python, "-I", "-S", "-c", _RUN], program, _LIMITS)
+    return "" if ended == _PASSED else "it took too long" if ended == -9 else "it failed its tests"

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,16 +120,18 @@ async def ask(subject: Subject, case: Case) -> Outcome:
     if spent is not None and burnt is not None:
         outcome.cpu = spent - burnt
     if not outcome.problem:
-        outcome.problem = await asyncio.to_thread(partial(judge, case, outcome.said, by_tool=by_tool))
+        outcome.problem = await judge(case, outcome.said, by_tool=by_tool)
         outcome.right = not outcome.problem
     if outcome.problem:
         outcome.prompt = case["prompt"]
     return outcome
 
 
-def judge(case: Case, said: str, *, by_tool: bool = False) -> str:
+async def judge(case: Case, said: str, *, by_tool: bool = False) -> str:
     """Why `said` is not the case's truth; empty if it is."""
     truth = case["truth"]
+    if case["task"] == "code":
+        return await passes(_unfenced(said), truth)
     if by_tool and case["task"] == "lint":
         said = "no" if said.startswith("No findings") else "yes"
     return _JUDGES[case["task"]](_unfenced(said), truth)
@@ -182,7 +183,6 @@ _JUDGES: dict[str, Callable[[str, Any], str]] = {
     "label": _word,
     "extract": _fields,
     "short": _short,
-    "code": passes,
 }
 
 

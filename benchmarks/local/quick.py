@@ -1,0 +1,267 @@
+"""How quick is the embedded engine here? Warm prefixes, drafts, labels, and the event loop's longest gap.
+
+    python benchmarks/local/quick.py --models FOLDER --out benchmarks/results/local_quick.json     # about 10 minutes
+    python benchmarks/local/quick.py --models FOLDER --part drafts --model 0.5b
+
+Needs a quiet machine: generation uses the cores it is given, and llama.cpp's threads wait for each other in a spin.
+Drafts are measured by two engines asked in turn, with and without, so that what the machine does to one it does to
+the other; the ratio is taken per prompt. Prompts are read before the clock starts there: only generation counts.
+Everything goes through the product's own way: rung, adapter, child process, HTTP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import orjson
+from msgspec.structs import replace
+from texts import CHATS, EDITS, LABEL, MESSAGES, QUESTIONS, SYSTEM
+
+from rung.answer import Answer
+from rung.call import Call
+from rung.local.embedded import Embedded
+from rung.local.engine import Engine
+from rung.local.speculate import Drafted, drafted
+from rung.local.tuning import Tuning
+from rung.providers.local import adapter_for
+from rung.rungs.local import LocalRung
+from rung.wire.client import Client
+
+FILES = {"0.5b": "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "1.5b": "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"}
+BARS = {
+    "warm_1": ("first token, warm 500-token prefix, 1.5B, 1 thread", 1.0, "s, at most"),
+    "warm_2": ("the same, 2 threads", 0.5, "s, at most"),
+    "edits_1.5b": ("drafts on code edits, 1.5B", 1.3, "times, at least"),
+    "edits_0.5b": ("drafts on code edits, 0.5B", 1.7, "times, at least"),
+    "chat_1.5b": ("drafts on chat, 1.5B", 0.97, "times, at least"),
+    "chat_0.5b": ("drafts on chat, 0.5B", 0.97, "times, at least"),
+    "label": ("a label told from probabilities against one written out, 1.5B, 2 threads", 1.0, "times, more than"),
+    "gap_1": ("longest gap of the event loop while 1 thread generates", 15.0, "ms, at most"),
+}
+
+Said = tuple[float, float, str, Drafted | None]
+"""seconds to the first content, seconds in all, the text, the engine's own times"""
+
+
+@asynccontextmanager
+async def engine(path: Path, threads: int, tuning: Tuning) -> AsyncIterator[LocalRung]:
+    """The product's local rung over one engine of its own."""
+    client = Client()
+    made = Engine(path, alias="m", threads=threads, context=4096, tuning=tuning)
+    backend = Embedded(made, identify=lambda: path.name)
+    try:
+        await backend.start()
+        if not await backend.ready(300):
+            raise SystemExit(f"{path.name}: {backend.health.detail}")
+        yield LocalRung(backend, adapter_for(backend, client), patient=True)
+    finally:
+        await backend.stop()
+        await client.aclose()
+
+
+async def ask(rung: LocalRung, user: str, system: str = "", **more: Any) -> Said:
+    """One streamed call, timed from outside."""
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": user})
+    body = {"model": "local", "messages": messages, "stream": True, "temperature": 0, **more}
+    call = Call(body=body, raw=orjson.dumps(body), model="local", request_id="b", stream=True, include_usage=True)
+    start = time.perf_counter()
+    answer = await rung.attempt(call)
+    assert isinstance(answer, Answer), answer
+    assert answer.events is not None
+    first, frames = 0.0, b""
+    async for event in answer.events:
+        if event.content and not first:
+            first = time.perf_counter() - start
+        frames += event.data
+    whole = time.perf_counter() - start
+    parts = [orjson.loads(line[6:]) for line in frames.splitlines() if line.startswith(b"data:")]
+    text = "".join(one["choices"][0]["delta"].get("content") or "" for one in parts if one["choices"])
+    return first, whole, text, drafted(frames)
+
+
+async def warm(path: Path, threads: int) -> dict[str, Any]:
+    """First token of a 500-token prefix: cold, warm, and warm in the engine's next life."""
+    with tempfile.TemporaryDirectory() as folder:
+        tuning = Tuning(heads=Path(folder))
+        async with engine(path, threads, tuning) as rung:
+            cold = (await ask(rung, QUESTIONS[0], SYSTEM, max_tokens=4))[0]
+            await ask(rung, QUESTIONS[1], SYSTEM, max_tokens=4)  # the head is written to disk
+            times = [(await ask(rung, question, SYSTEM, max_tokens=4))[0] for question in QUESTIONS[2:] * 2]
+        async with engine(path, threads, tuning) as rung:
+            restored = (await ask(rung, QUESTIONS[0], SYSTEM, max_tokens=4))[0]
+    out = {"threads": threads, "cold": cold, "warm": statistics.median(times), "worst": max(times)}
+    return _rounded(out | {"next_life": restored})
+
+
+async def drafts(path: Path, threads: int, repeats: int) -> dict[str, Any]:
+    """Generation with and without drafts, one engine each, asked in turn."""
+    off = replace(Tuning(), drafts=None)
+    out: dict[str, Any] = {"threads": threads}
+    async with engine(path, threads, Tuning()) as sped, engine(path, threads, off) as plain:
+        for kind, prompts, limit in (("edits", EDITS, 400), ("chat", CHATS, 100)):
+            ratios, told, same = [], Drafted(), 0
+            for turn in range(repeats):
+                for prompt in prompts:
+                    pair: dict[str, Said] = {}
+                    order = (("off", plain), ("on", sped)) if turn % 2 else (("on", sped), ("off", plain))
+                    for name, rung in order:
+                        await ask(rung, prompt, max_tokens=1)
+                        pair[name] = await ask(rung, prompt, max_tokens=limit)
+                    on, base = pair["on"][3], pair["off"][3]
+                    assert on is not None
+                    assert base is not None
+                    ratios.append((base.predicted_ms / base.predicted_n) / (on.predicted_ms / on.predicted_n))
+                    same += pair["on"][2] == pair["off"][2]
+                    told.draft_n += on.draft_n
+                    told.draft_n_accepted += on.draft_n_accepted
+            share = told.draft_n_accepted / told.draft_n if told.draft_n else None
+            out[kind] = _rounded(
+                {"gain": statistics.median(ratios), "least": min(ratios), "most": max(ratios), "accepted": share}
+            ) | {"drafted": told.draft_n, "same_text": f"{same}/{len(ratios)}"}
+    return out
+
+
+async def labels(path: Path, threads: int) -> dict[str, Any]:
+    """Seconds for one label: from probabilities, and written out (asking for logprobs leaves the fast path)."""
+    fast, written = [], []
+    async with engine(path, threads, Tuning()) as rung:
+        await ask(rung, f"{LABEL}\n\nMessage: hello", max_tokens=8)
+        for message in MESSAGES:
+            prompt = f"{LABEL}\n\nMessage: {message}"
+            fast.append((await ask(rung, prompt, max_tokens=8))[1])
+            await ask(rung, f"{LABEL}\n\nMessage: hello", max_tokens=8)  # the other one reads the message too
+            written.append((await ask(rung, prompt, max_tokens=8, logprobs=True))[1])
+            await ask(rung, f"{LABEL}\n\nMessage: hello", max_tokens=8)
+    out = {"threads": threads, "told": statistics.median(fast), "written": statistics.median(written)}
+    return _rounded(out | {"gain": statistics.median(written) / statistics.median(fast)})
+
+
+async def gap(path: Path, threads: int) -> dict[str, Any]:
+    """The loop's longest gap, in ms, while an answer is generated and passed on."""
+    worst, ticks = 0.0, 0
+
+    async def tick() -> None:
+        nonlocal worst, ticks
+        before = time.perf_counter()
+        while True:
+            await asyncio.sleep(0.002)
+            now = time.perf_counter()
+            worst, before, ticks = max(worst, now - before - 0.002), now, ticks + 1
+
+    async with engine(path, threads, Tuning()) as rung:
+        await ask(rung, CHATS[0], max_tokens=4)
+        ticker = asyncio.create_task(tick())
+        await ask(rung, CHATS[1], max_tokens=120)
+        ticker.cancel()
+    return {"threads": threads, "longest_ms": round(worst * 1000, 2), "ticks": ticks}
+
+
+def _rounded(told: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in told.items()}
+
+
+async def measure(folder: Path, parts: list[str], models: list[str], repeats: int) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    big = folder / FILES["1.5b"]
+    if "warm" in parts:
+        out["warm"] = [await warm(big, threads) for threads in (1, 2)]
+    if "drafts" in parts:
+        out["drafts"] = {name: await drafts(folder / FILES[name], 2, repeats) for name in models}
+    if "labels" in parts:
+        out["labels"] = await labels(big, 2)
+    if "gap" in parts:
+        out["gap"] = [await gap(big, threads) for threads in (1, 2)]
+    return out
+
+
+def reached(told: dict[str, Any]) -> dict[str, float]:
+    """The figures the bars are about."""
+    out: dict[str, float] = {}
+    for one in told.get("warm", ()):
+        out[f"warm_{one['threads']}"] = one["warm"]
+    for name, one in told.get("drafts", {}).items():
+        out |= {f"edits_{name}": one["edits"]["gain"], f"chat_{name}": one["chat"]["gain"]}
+    if "labels" in told:
+        out["label"] = told["labels"]["gain"]
+    for one in told.get("gap", ()):
+        out[f"gap_{one['threads']}"] = one["longest_ms"]
+    return {name: value for name, value in out.items() if name in BARS}
+
+
+def report(told: dict[str, Any]) -> str:
+    """Bars and figures as Markdown."""
+    machine = told["machine"]
+    lines = [
+        f"# Quick: the embedded engine, {machine['date']}",
+        "",
+        f"{machine['cores']} cores, Python {machine['python']}, xllamacpp {machine['xllamacpp']}, load before "
+        f"{machine['load']}. Method: benchmarks/local/quick.py.",
+        "",
+        "| what | measured | bar | |",
+        "|---|---|---|---|",
+    ]
+    for name, value in reached(told).items():
+        what, bar, unit = BARS[name]
+        kept = value <= bar if "most" in unit else value >= bar
+        lines.append(f"| {what} | {value:g} | {bar:g} {unit} | {'yes' if kept else 'MISSED'} |")
+    for one in told.get("warm", ()):
+        told_warm = f"cold {one['cold']} s, warm {one['warm']} s (worst {one['worst']} s)"
+        lines += ["", f"{one['threads']} thread(s): {told_warm}; next life, head kept on disk: {one['next_life']} s."]
+    for name, one in told.get("drafts", {}).items():
+        for kind in ("edits", "chat"):
+            row = one[kind]
+            spread = f"gain {row['gain']} ({row['least']}–{row['most']}), {row['drafted']} drafted"
+            kept = f"accepted {row['accepted']}, same text as without in {row['same_text']}"
+            lines += ["", f"{name} {kind}: {spread}, {kept}."]
+    if "labels" in told:
+        lines += ["", f"Label: {told['labels']['told']} s told, {told['labels']['written']} s written out."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--models", type=Path, required=True, help="folder of the two GGUF files")
+    parser.add_argument("--part", action="append", choices=["warm", "drafts", "labels", "gap"])
+    parser.add_argument("--model", action="append", choices=list(FILES), help="for drafts")
+    parser.add_argument("--repeats", type=int, default=2, help="of the drafts' prompts")
+    parser.add_argument("--out", type=Path, help="a JSON file; the report is written beside it as .md")
+    told = parser.parse_args()
+    if not all((told.models / name).exists() for name in FILES.values()):
+        print(f"skipped: {', '.join(FILES.values())} are not all in {told.models}")
+        return 0
+    machine = {
+        "date": date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "cpu": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "xllamacpp": version("xllamacpp"),
+        "load": [round(one, 2) for one in os.getloadavg()],
+    }
+    parts = told.part or ["warm", "drafts", "labels", "gap"]
+    out = {"machine": machine} | asyncio.run(measure(told.models, parts, told.model or list(FILES), told.repeats))
+    print(report(out))
+    if told.out is not None:
+        told.out.write_text(json.dumps(out, indent=2) + "\n")
+        told.out.with_suffix(".md").write_text(report(out))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
