@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 
 import orjson
@@ -22,10 +24,13 @@ from rung.answer import Answer, Usage
 from rung.backends import Backends
 from rung.call import Call, new_request_id
 from rung.config import Settings
-from rung.errors import RungError
+from rung.errors import LadderExhausted
+from rung.ladder import task
 from rung.ladder.breaker import BreakerRules, Breakers
 from rung.ladder.climb import Climb, begin, climb
-from rung.ladder.policy import NAMES, Lineup, dead_end, is_model, plan, unknown_model
+from rung.ladder.order import Seen, arrange
+from rung.ladder.policy import NAMES, Lineup, dead_end, explain, is_model, plan, split, unknown_model
+from rung.ladder.privacy import recognise
 from rung.ladder.rung import Rung
 from rung.lines import CallLines
 from rung.prompts import Prompts
@@ -68,6 +73,7 @@ class Gateway:
         self._backends = Backends(self._wire)
         self.prompts = Prompts()
         self._correction = Correction()
+        self._seen = Seen()
         self.lineup = Lineup()
         self.proving: Proving | None = None
         """what is learnt about models below the reference; None where trust is switched off"""
@@ -93,6 +99,7 @@ class Gateway:
             self._lines = CallLines(told.log.format)
             self._lines.start()
         self._tool = await asyncio.to_thread(ToolRung)  # reads its vocabulary
+        await asyncio.to_thread(task.warm)
         await self._backends.start(told, self._client)
         if self._stores.trust is not None:
             self.proving = Proving(told, self._stores.trust, self._ledger, self._backends)
@@ -132,6 +139,7 @@ class Gateway:
             prompts=self.prompts,
             breakers=self._breakers,
             correction=self._correction,
+            seen=self._seen,
             client=self._client,
             tool=self._tool,
             cache=self._cache,
@@ -148,32 +156,67 @@ class Gateway:
 
         Raises a RungError: an unknown model, a privacy conflict.
         """
+        call, private = record.call, self._wiring.private
+        if private.slow(call):
+            return False
+        private.apply(call)
+        return self._begin(record)
+
+    def _begin(self, record: Climb) -> bool:
         call = record.call
-        privacy = self.settings.privacy
-        if privacy.all_private or call.tenant in privacy.tenants:
-            call.private = True
-        return begin(record, self.prompts.order(call, self._plan(call)), self._wiring.budget)
+        rungs = self._plan(call)
+        if call.model in NAMES:
+            rungs = split(rungs)[0]  # who else is asked depends on more than needs to be known yet
+        else:
+            self.prompts.read(call)
+        return begin(record, rungs, self._wiring.budget)
 
     async def climb(self, record: Climb) -> Answer:
         """Find who may answer and ask them. Fills `record`; the caller ends it with `end`.
 
         Raises a RungError: as `begin`, a deadline, or a ladder exhausted.
         """
-        if not record.rungs and self.begin(record):
+        call, wiring = record.call, self._wiring
+        if not record.begun and await self._start(record):
             assert record.answer is not None
             return record.answer
-        if self.proving is not None and record.call.model == "auto":
-            gate = record.gate = self.proving.gate(record.call)
-            if gate is not None:
-                record.rungs = self.proving.order(gate, record.rungs)
+        more = partial(self._models, record) if call.model in NAMES else None
         try:
-            await climb(record.call, record.rungs, record, self._wiring.budget, self._wiring.hedger)
-        except RungError:
+            await climb(call, record.rungs, record, wiring.budget, wiring.hedger, more)
+        except LadderExhausted:
             if not record.faults and not any(is_model(rung) for rung in record.rungs):
                 raise dead_end(record.call, self.lineup) from None
             raise
         assert record.answer is not None
         return record.answer
+
+    async def _start(self, record: Climb) -> bool:
+        """`begin`, for calls too that take long to look through."""
+        private = self._wiring.private
+        if not private.slow(record.call):
+            return self.begin(record)
+        await asyncio.to_thread(private.apply, record.call)
+        return self._begin(record)
+
+    def _models(self, record: Climb) -> Sequence[Rung]:
+        """Who is asked after the programs and the caches, now that it must be known; also told in the record."""
+        call, wiring = record.call, self._wiring
+        self.prompts.read(call)
+        if call.model == "auto" and call.mode != "local" and not call.task:
+            recognise(call)
+        models = split(self._plan(call))[1]
+        models, record.offers = arrange(models, self.lineup.clouds, wiring.order, partial(wiring.offer, call))
+        rungs = self.prompts.order(call, models)
+        if self.proving is not None and call.task_by_rule:
+            gate = record.gate = self.proving.gate(call)
+            if gate is not None:
+                rungs = self.proving.order(gate, rungs)
+        record.rungs = (*record.rungs, *rungs)
+        return rungs
+
+    def explain(self, record: Climb) -> str:
+        """Why the models of a climb were asked in the order they were, in a line."""
+        return explain(record.call, record.rungs, self.lineup, record.offers, self._wiring.order)
 
     def _plan(self, call: Call) -> tuple[Rung, ...]:
         """Who is asked for `call`; remembered, since few plans make up nearly all calls."""
@@ -205,14 +248,26 @@ class Gateway:
         if record.ended:
             return
         record.close(error)
-        if record.call.prefix is not None and error is None:
-            self.prompts.learn(record)
+        if error is None:
+            self._learn(record)
         if record.gate is not None and self.proving is not None:
             self.proving.learn(record)
         if self._ledger is not None:
             self._ledger.record(row(record, with_text=self._ledger.store_text))
         if self._lines is not None:
             self._lines.add(line(record))
+
+    def _learn(self, record: Climb) -> None:
+        """What a good answer was like."""
+        call, answer = record.call, record.answer
+        if call.prefix is not None:
+            self.prompts.learn(record)
+        if answer is None or ":" not in answer.model:
+            return
+        if self._wiring.order == "latency":
+            self._seen.spoke(answer.model, call.stream, record.attempts[-1].ms / 1e3)
+        if call.task and answer.evidence.usage is not None:
+            self._seen.answered(call.task, answer.evidence.usage.completion_tokens)
 
     # ---- what is here ----
 

@@ -67,10 +67,13 @@ class Prompts:
 
     def order(self, call: Call, rungs: Sequence[Rung]) -> Sequence[Rung]:
         """`rungs` in the order in which `call` should ask them; its session may be at home at one."""
-        if len(call.raw) < SHORT or not self._told.enabled:
-            return rungs
-        call.prefix = read_prefix(call)
+        self.read(call)
         return rungs if call.prefix is None else self.affinity.order(call.prefix, rungs)
+
+    def read(self, call: Call) -> None:
+        """Find the call's prefix, by what its caller has said of it."""
+        if call.prefix is None and len(call.raw) >= SHORT and self._told.enabled:
+            call.prefix = read_prefix(call)
 
     def learn(self, record: Climb) -> None:
         """A climb has ended."""

@@ -12,11 +12,14 @@ from typing import Any
 
 from rung import __version__
 from rung.answer import Usage
+from rung.call import Call
 from rung.config import ProviderSettings, Settings
-from rung.ladder.breaker import Breakers
+from rung.ladder.breaker import OPEN, Breakers
 from rung.ladder.budget import RetryBudget
 from rung.ladder.hedge import Hedger, HedgeRules
+from rung.ladder.order import Offer, Rates, Seen, expected_price
 from rung.ladder.policy import NAMES, Lineup
+from rung.ladder.privacy import PrivateCalls
 from rung.ladder.rung import Rung
 from rung.local.backend import Backend
 from rung.prompts import Prompts
@@ -42,6 +45,7 @@ class Wiring:
     Attributes:
         lineup: the rungs by role.
         budget: what retries and hedges may spend. hedger: None where hedging is off.
+        order: how the models that stand for each other are sorted. private: the rules that make calls private.
         plans: who is asked for (model, mode, task), remembered by the gateway.
     """
 
@@ -53,16 +57,27 @@ class Wiring:
         prompts: Prompts,
         breakers: Breakers,
         correction: Correction,
+        seen: Seen,
         client: Client,
         tool: Rung,
         cache: ExactCache | None,
         local: Backend | None,
     ) -> None:
-        self._settings, self._correction = settings, correction
+        self._settings, self._correction, self._seen = settings, correction, seen
         self._prices, self._prompts, self._breakers, self._client = prices, prompts, breakers, client
         retry = settings.retry
         self.budget = RetryBudget(retry.budget, max(retry.min, 1), retry.attempts)
         self.hedger = Hedger(HedgeRules(**asdict(settings.hedge)), self.budget) if settings.hedge.enabled else None
+        self.order = settings.ladder.order
+        told = settings.privacy
+        self.private = PrivateCalls(
+            every=told.all_private,
+            tenants=told.tenants,
+            detect=told.detect,
+            words=told.words,
+            models=told.models,
+            tasks=told.tasks,
+        )
         self.plans: dict[tuple[str, str, str], tuple[Rung, ...]] = {}
         self._clouds: dict[str, CloudRung] = {}
         self._providers = {name: self._provider(provider) for name, provider in settings.providers.items()}
@@ -79,6 +94,22 @@ class Wiring:
             reference_for={task: rung for task, name in ladder.reference_for.items() if (rung := self.cloud(name))},
             local_in_auto=ladder.local_in_auto,
         )
+
+    def offer(self, call: Call, rung: Rung) -> Offer:
+        """What asking a cloud rung for this call should mean now."""
+        breaker = getattr(rung, "breaker", None)
+        down = breaker is not None and breaker.state == OPEN
+        if self.order == "latency":
+            return Offer(rung.model, None, self._seen.seconds(rung.model, call.stream), down)
+        prompt = rung.estimate(call) if isinstance(rung, CloudRung) else 0
+        rates = self._prompts.rates(rung.model, prompt)
+        if rates is None:
+            return Offer(rung.model, None, None, down)
+        cached = self._prompts.affinity.cached(call.prefix, rung.model) if call.prefix is not None else 0.0
+        limit = call.body.get("max_completion_tokens") or call.body.get("max_tokens")
+        output = self._seen.output(call.task, limit if isinstance(limit, int) else None)
+        paid = Rates(rates.input, rates.cache_read, rates.output)
+        return Offer(rung.model, expected_price(paid, prompt, cached, output), None, down)
 
     def cloud(self, model_id: str | None) -> CloudRung | None:
         """The rung of a ``provider:model`` name, or None if no such provider is configured."""

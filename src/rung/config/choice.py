@@ -52,15 +52,23 @@ def choose(
     if clouds and said.fast is None:
         fast = fastest(clouds, prices)
         guessed.append(("fast", fast))
-    fallback = chosen.fallback
+    per_task = chosen.reference_for
+    if len(clouds) > 1 and said.reference is None and said.strong is None and "reference_for" not in written:
+        per_task = MappingProxyType({task: _models(cloud)[1] for cloud in clouds for task in _row(cloud).tasks})
+    fallback, by = chosen.fallback, said.order
+    if "fallback" in written and "order" not in written:
+        by = "listed"
     if "fallback" not in written:
         fallback = tuple(_fallback(clouds, reference, said.order, prices))
     advice: tuple[str, ...] = ()
     if len(clouds) > 1 and guessed:
-        advice = ("[ladder]", *(f'{name} = "{model}"' for name, model in guessed))
+        rows_of = ", ".join(f'{task} = "{model}"' for task, model in per_task.items())
+        also = (f"reference_for = {{ {rows_of} }}",) if rows_of and not chosen.reference_for else ()
+        advice = ("[ladder]", *(f'{name} = "{model}"' for name, model in guessed), *also)
         told = ", ".join(f"{name} = {model}" for name, model in guessed)
         warnings.append(f"several providers are switched on and nobody chose among them; taken for now: {told}")
-    return replace(chosen, reference=reference, strong=strong, fast=fast, fallback=fallback), advice
+    chosen = replace(chosen, reference=reference, strong=strong, fast=fast)
+    return replace(chosen, reference_for=per_task, fallback=fallback, order=by), advice
 
 
 def proving(

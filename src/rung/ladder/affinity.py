@@ -108,6 +108,11 @@ class Affinity:
         first = away[0]
         return (*rungs[:first], rungs[place], *rungs[first:place], *rungs[place + 1 :])
 
+    def cached(self, prefix: Prefix, model: str) -> float:
+        """Tokens of this prompt that the model's cache should still hold from earlier turns of its session."""
+        session = self._sessions.get(prefix.session)
+        return 0.0 if session is None else self._cached(session, model, prefix)
+
     def learn(self, call: Call, attempts: Sequence[Attempt], model: str, usage: Usage | None) -> None:
         """A climb has ended with an answer of `model`, which is off this machine."""
         prefix = call.prefix

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import msgspec
 
@@ -20,6 +20,7 @@ from rung.ladder.attempt import Attempt, Gate, NamedCheck, Opened, ask, ask_now,
 from rung.ladder.budget import RetryBudget
 from rung.ladder.checks import check_for, texts_of
 from rung.ladder.hedge import Hedger
+from rung.ladder.order import Offer
 from rung.ladder.resume import Seam, resume
 from rung.ladder.rung import Rung
 
@@ -57,8 +58,11 @@ class Climb(msgspec.Struct):
     faults: list[RungError] = msgspec.field(default_factory=list)
     asked: list[Rung] = msgspec.field(default_factory=list)
     """every rung that was asked, each once"""
+    begun: bool = False
     rungs: Sequence[Rung] = ()
-    """who may be asked, in order; known once the climb has begun"""
+    """who may be asked, in order, as far as that is known once the climb has begun"""
+    offers: tuple[Offer, ...] = ()
+    """what was compared to put the models in order, cheapest or fastest first"""
     gate: Gate | None = None
     """what models below the reference must pass; None where the call asks for no promise"""
     joined_at: int | None = None
@@ -235,7 +239,7 @@ def begin(record: Climb, rungs: Sequence[Rung], budget: RetryBudget) -> bool:
 
     If none has, `climb` goes on from there.
     """
-    record.rungs = rungs
+    record.begun, record.rungs = True, rungs
     if check_for(record.call) is not None:
         return False
     for rung in rungs:
@@ -251,19 +255,36 @@ def begin(record: Climb, rungs: Sequence[Rung], budget: RetryBudget) -> bool:
 
 
 async def climb(
-    call: Call, rungs: Sequence[Rung], record: Climb, budget: RetryBudget, hedger: Hedger | None = None
+    call: Call,
+    rungs: Sequence[Rung],
+    record: Climb,
+    budget: RetryBudget,
+    hedger: Hedger | None = None,
+    more: Callable[[], Sequence[Rung]] | None = None,
 ) -> Climb:
     """Ask `rungs` in order until one has committed to an answer; fills `record` and returns it.
 
-    With a `hedger`, a model that is late may be raced by a second attempt.
+    With a `hedger`, a model that is late may be raced by a second attempt. `more` says who is asked when all of
+    them were asked in vain, once that must be known.
     Raises DeadlineError, or LadderExhausted with every reason. The caller must `record.finish()` either way.
     """
     budget.deposit()
+    if await _ask_each(call, rungs, record, budget, hedger, last=more is None):
+        return record
+    if more is not None and await _ask_each(call, more(), record, budget, hedger, last=True):
+        return record
+    raise _exhausted(record)
+
+
+async def _ask_each(
+    call: Call, rungs: Sequence[Rung], record: Climb, budget: RetryBudget, hedger: Hedger | None, *, last: bool
+) -> bool:
+    """Has one of `rungs` answered? `last`: nobody is asked after them."""
     for place, rung in enumerate(rungs):
         if rung in record.asked:
             continue  # in vain, by `begin` or a second attempt
         record.asked.append(rung)
-        check = check_for(call) if place + 1 < len(rungs) else None
+        check = check_for(call) if place + 1 < len(rungs) or not last else None
         tries_left = budget.tries
         while True:
             tries_left -= 1
@@ -281,8 +302,8 @@ async def climb(
             if opened is None:
                 break
             record.commit(opened, check, budget)
-            return record
-    raise _exhausted(record)
+            return True
+    return False
 
 
 async def _may_retry(call: Call, fault: Fault, budget: RetryBudget) -> bool:

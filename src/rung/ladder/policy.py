@@ -6,12 +6,14 @@ when it was asked for, when the call is private, or when no cloud answers; the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from rung.call import MODES, Call
 from rung.errors import InvalidRequestError, LadderExhausted, ModelNotFoundError, PrivacyError, RungError
+from rung.ladder import order
+from rung.ladder.order import Offer
 from rung.ladder.privacy import check_nothing_remote
 from rung.ladder.rung import Rung
 
@@ -74,6 +76,28 @@ def plan(call: Call, lineup: Lineup, direct: Rung | None = None) -> tuple[Rung, 
     return tuple(chosen)
 
 
+def split(rungs: Sequence[Rung]) -> tuple[tuple[Rung, ...], tuple[Rung, ...]]:
+    """-> (the programs and caches at the beginning of a plan, the rest): the first need no task to be known."""
+    models = next((place for place, rung in enumerate(rungs) if is_model(rung)), len(rungs))
+    return tuple(rungs[:models]), tuple(rungs[models:])
+
+
+def explain(call: Call, rungs: Sequence[Rung], lineup: Lineup, offers: Sequence[Offer], by: str) -> str:
+    """Why `rungs` are asked for `call`, in a line."""
+    if call.private:
+        why = f" ({', '.join(call.found)} found in it)" if call.found else ""
+        return f"private{why}: only what stays on this machine"
+    reference = lineup.reference_for.get(call.task)
+    parts = []
+    if reference is not None and reference in rungs:
+        parts.append(f"{reference.model} is the reference for {call.task}")
+    elif lineup.reference is not None and lineup.reference in rungs:
+        parts.append(f"{lineup.reference.model} is the reference")
+    if told := order.told(offers, by):
+        parts.append(f"then {told}" if parts else told)
+    return "; ".join(parts) or f"{call.model} was asked for"
+
+
 def is_model(rung: Rung) -> bool:
     """Is it a model, not a program or a cache?"""
     return rung.name not in ("tool", "exact")
@@ -100,12 +124,16 @@ def dead_end(call: Call, lineup: Lineup) -> RungError:
     """Why no model could be asked for `call`, and what to do about it."""
     if call.private:
         return PrivacyError(
-            f"a private call may not leave this machine, and nothing here answers model {call.model!r}; "
+            f"a private call{_why(call)} may not leave this machine, and nothing here answers model {call.model!r}; "
             "use model 'local' (first: rung models pull qwen2.5-coder:1.5b) or a provider marked private_host"
         )
     if call.mode == "local" or call.model == "local":
         return LadderExhausted("there is no local model; run: rung models pull qwen2.5-coder:1.5b")
     return LadderExhausted(NO_RUNG)
+
+
+def _why(call: Call) -> str:
+    return f" (found in it: {', '.join(call.found)})" if call.found else ""
 
 
 def unknown_model(name: str, known: list[str]) -> ModelNotFoundError:

@@ -1,17 +1,73 @@
-"""What a private call may not hold, because answering it would fetch something from elsewhere."""
+"""Which calls are private, and what a private call may not hold, because answering it would fetch it from elsewhere."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from rung.call import Call
 from rung.errors import PrivacyError
+from rung.ladder.personal import KINDS, Detector
+from rung.ladder.task import classify
 
 _REMOTE = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 """a URL with an authority: http, https, ftp, s3, scheme-relative; not ``data:`` and not ``#/definitions``"""
 
 _PARTS = ("image_url", "input_audio", "file", "video_url", "audio_url")
+
+
+LONG = 64 * 1024
+"""bytes from which looking through a call is worth a thread"""
+
+
+class PrivateCalls:
+    """The rules of ``[privacy]``: applied to a call before anything else sees it. They only ever make it private."""
+
+    def __init__(
+        self,
+        *,
+        every: bool = False,
+        tenants: Collection[str] = (),
+        detect: Collection[str] = (),
+        words: Sequence[str] = (),
+        models: Sequence[str] = (),
+        tasks: Collection[str] = (),
+    ) -> None:
+        self._every = every
+        self._tenants = frozenset(tenants)
+        kinds = tuple(KINDS) if "all" in detect else tuple(detect)
+        self._detector = Detector(kinds, words) if kinds or words else None
+        self._models = tuple(models)
+        self._tasks = frozenset(tasks)
+
+    def slow(self, call: Call) -> bool:
+        """Would `apply` take long enough to be noticed by other calls?"""
+        return self._detector is not None and not call.private and len(call.raw) > LONG
+
+    def apply(self, call: Call) -> None:
+        """Mark `call` private if a rule says so, and note which kinds of data were found: never the data."""
+        if self._every or call.tenant in self._tenants:
+            call.private = True
+        if self._models and any(fnmatchcase(call.model, pattern) for pattern in self._models):
+            call.private, call.found = True, ("model",)
+        if self._tasks and not call.private:
+            if not call.task and call.model == "auto":
+                recognise(call)
+            if call.task in self._tasks:
+                call.private, call.found = True, ("task",)
+        if self._detector is not None and not call.private:
+            found = self._detector.find_in(call.body)
+            if found:  # and what is too long to be read may hold anything
+                call.private, call.found = True, found
+
+
+def recognise(call: Call) -> None:
+    """Set the task of a call whose caller has not said it."""
+    guess = classify(call.body)
+    call.task, call.task_confidence = guess.task, guess.confidence
+    call.task_why, call.task_by_rule = guess.why, guess.by_rule
 
 
 def check_nothing_remote(call: Call) -> None:

@@ -80,6 +80,7 @@ class Row:
     tier_untold: bool = False
     reasoning_back: bool = False
     leaves_host: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
     strength: int = 0
     speed: int = 0
 

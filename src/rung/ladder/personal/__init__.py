@@ -24,6 +24,9 @@ KINDS: Mapping[str, Callable[[str], bool]] = {
 }
 """what can be looked for; ``key``: API keys, tokens, private keys, passwords written as such"""
 
+LONGEST = 4 * 1024 * 1024
+"""characters of a request that are looked through"""
+
 _MEDIA = ("data:image/", "data:audio/", "data:video/")
 """beginnings of what holds no text: pictures and sounds are not looked into"""
 
@@ -46,8 +49,9 @@ class Detector:
         return tuple(found)
 
     def find_in(self, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """The same for every text of a request, whatever member it stands in."""
-        return self.find("\n\0\n".join(texts(body)))  # what begins in one text does not go on in the next
+        """The same for every text of a request, whatever member it stands in; ``too_long_to_read`` if it is."""
+        text = "\n\0\n".join(texts(body))  # what begins in one text does not go on in the next
+        return ("too_long_to_read",) if len(text) > LONGEST else self.find(text)
 
 
 def texts(body: Any) -> Iterator[str]:
