@@ -17,6 +17,7 @@ from rung.local.desk import Desk
 from rung.local.health import Health, State
 from rung.local.speeds import Speed
 from rung.providers.local import adapter_for
+from rung.providers.prefix import read_prefix
 from rung.rungs.local import LocalRung
 from rung.testing import make_call
 from rung.wire.client import Client, Origin
@@ -316,6 +317,23 @@ async def test_the_work_of_those_before_counts(rung: LocalRung, engine: FakeBack
     call = make_call()
     call.deadline = call.started + 10
     assert (await declined(rung, call)).startswith("local_busy: 30.0 s > ")
+
+
+async def test_what_the_model_has_read_already_costs_no_time(rung: LocalRung, engine: FakeBackend) -> None:
+    engine.speed, engine.script = Speed(prompt=10.0, generation=1e6, output=1.0), [GOOD]
+    history = [{"role": "system", "content": "Answer in one word. " * 400}, {"role": "user", "content": "Hello " * 400}]
+    first = make_call(body={"messages": history})
+    first.prefix, first.deadline = read_prefix(first), first.started + 500
+    await answered(rung, first)
+    engine.speed = Speed(prompt=10.0, generation=1e6, output=1.0)  # and not what the script says
+    again = [*history, {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "And now?"}]
+    other = [{"role": "system", "content": "Answer in two words. " * 400}, *again[1:]]
+    engine.script = [GOOD]
+    for messages, fits in ((again, True), (other, False)):
+        call = make_call(body={"messages": messages})
+        call.prefix, call.deadline = read_prefix(call), call.started + 10
+        told = await rung.attempt(call)
+        assert isinstance(told, Answer) is fits, told
 
 
 async def test_a_call_with_nowhere_else_to_go_is_tried_all_the_same(rung: LocalRung, engine: FakeBackend) -> None:

@@ -6,6 +6,7 @@ It knows one `Backend` (the embedded engine, Ollama, a local server) and the ada
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol, Self
 
@@ -22,6 +23,9 @@ _SILENCE = 60.0
 
 _NOTICE = 1.0
 """seconds within which the kernel reports a child whose connections broke; it frees its memory first"""
+
+_WARM = 4
+"""prompts taken to be still in the model's memory: a slot keeps its last one, and engines some more besides"""
 
 _OVERFLOW = re.compile(
     r"\((\d+) tokens\) exceeds the available context size \((\d+) tokens\)"  # llama.cpp
@@ -52,6 +56,7 @@ class LocalRung:
         self._load_wait = load_wait
         self._patient = patient
         self._sizes = Correction(limit=4)
+        self._warm: deque[bytes] = deque(maxlen=_WARM)
 
     async def attempt(self, call: Call) -> Answer | Declined:
         """Answer, or decline: ``text_only``, ``functions_unsupported``, ``one_choice_only``,
@@ -118,8 +123,16 @@ class LocalRung:
     def _work(self, call: Call, prompt: int) -> float:
         """Seconds this call will take once it has a slot, as far as that can be foreseen."""
         limit = call.body.get("max_completion_tokens") or call.body.get("max_tokens")
-        tokens = self._sizes.tokens("local", self.model, prompt)
+        tokens = self._sizes.tokens("local", self.model, round(prompt * (1 - self._held(call))))
         return self._backend.speed.predict(tokens, limit if isinstance(limit, int) else None)
+
+    def _held(self, call: Call) -> float:
+        """Share of this prompt that the model has read for a call before, and need not read again."""
+        prefix = call.prefix
+        if prefix is None or not prefix.sizes[-1]:
+            return 0.0
+        same = max((prefix.common(ends) for ends in self._warm), default=0)
+        return prefix.sizes[same - 1] / prefix.sizes[-1] if same else 0.0
 
     async def _ask(self, call: Call, ticket: Ticket, prompt: int) -> Answer:
         left = call.remaining()
@@ -129,15 +142,17 @@ class LocalRung:
         answer.evidence.unproved = True
         answer.evidence.model_version = self._backend.version or answer.evidence.model_version
         if answer.events is None:
-            self._learn(answer, prompt)
+            self._learn(call, answer, prompt)
             ticket.release()
         else:
-            answer.events = _Run(answer.events, ticket, self._backend, lambda: self._learn(answer, prompt))
+            answer.events = _Run(answer.events, ticket, self._backend, lambda: self._learn(call, answer, prompt))
         return answer
 
-    def _learn(self, answer: Answer, prompt: int) -> None:
-        """How many tokens the estimate really was."""
+    def _learn(self, call: Call, answer: Answer, prompt: int) -> None:
+        """How many tokens the estimate really was, and which prompt is warm now."""
         usage = answer.evidence.usage
+        if call.prefix is not None:
+            self._warm.append(call.prefix.ends)
         if usage is not None:
             self._sizes.learn("local", self.model, prompt, usage.prompt_tokens)
 
