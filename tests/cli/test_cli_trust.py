@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -70,7 +72,7 @@ def test_the_table(kept: dict[str, str]) -> None:
     assert lines[0].split()[:5] == ["cell", "task", "model", "limit", "state"]
     opened, unsure, shadow = lines[1:4]
     assert opened.split()[:6] == [kept["extraction"], "extraction", "local:small", "(simulated)", "20%", "open"]
-    assert "40 given" in opened
+    assert "40 answers" in opened
     assert "100%" in opened
     assert "$0.000002" in opened
     assert (kept["classification"] in unsure, "50.0%" in unsure) == (True, True)
@@ -134,3 +136,15 @@ def test_nothing_yet() -> None:
 
 def test_signed() -> None:
     assert (signed(10**12), signed(-(10**12))) == ("$1.000000", "-$1.000000")
+
+
+def test_the_demo_shows_a_cell_that_opens_and_one_that_stays_shut(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "rung", "trust", "demo", "--calls", "130"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={"HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    last = {line.split()[1]: line for line in lines[-20:] if "here:gpt-6-luna (simulated)  10%" in line}
+    assert "open" in last["extraction"]
+    assert "shadow" in last["math"]
+    assert any("Even a perfect selector" in line for line in lines)
+    assert "trust.judge" in lines[-1]

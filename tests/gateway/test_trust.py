@@ -138,7 +138,7 @@ async def test_the_ledger_shows_what_learning_costs_and_it_adds_up(serving, tmp_
     assert len(audits) == sum(row["model"] == LOWER for row in rows if not row["purpose"]) > 0
     assert {row["model"] for row in audits} == {REFERENCE}
     assert {row["model"] for row in shadows} == {LOWER}
-    assert sum(row["cost_pico"] for row in rows if row["purpose"]) == spent == told
+    assert sum(row["cost_pico"] or 0 for row in rows if row["purpose"]) == spent == told
     free = sum(entry.cost_pico_usd for entry in gateway.sim.requests if entry.model == "gpt-6-luna")
     assert sum(row["cost_pico"] or 0 for row in rows) == charged - free  # a model on this machine costs nothing
 

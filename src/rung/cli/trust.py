@@ -6,6 +6,7 @@ start. Nothing here asks a model.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import time
@@ -103,6 +104,18 @@ def close(cell: str, path: Path | None, as_json: bool) -> None:
     _order("close", cell, path, as_json)
 
 
+@command.command()
+@click.option(
+    "--local", "file", type=click.Path(exists=True, path_type=Path), help="A real model (GGUF) as the lower one."
+)
+@click.option("--calls", default=240, show_default=True, type=click.IntRange(1, 2000), help="How many calls.")
+def demo(file: Path | None, calls: int) -> None:
+    """Watch cells open, or stay shut, on simulated traffic: no key, no network, about ten seconds."""
+    from rung.cli.trust_demo import show
+
+    asyncio.run(show(file, calls))
+
+
 def find(said: str, cells: dict[str, Cell]) -> str:
     """The one cell whose id begins with `said`. Raises RungError if there is none, or several."""
     found = [name for name in cells if name.startswith(said.lower())] if said else []
@@ -129,7 +142,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
                 str(row["labels"]),
                 f"{row['disagreement']:.1%}" if known else "-",
                 f"{row['upper']:.1%}" if known else "-",
-                f"{row['denominator']} {'given' if row['of'].startswith('answers') else 'calls'}",
+                f"{row['denominator']} {'answers' if row['of'].startswith('answers') else 'calls'}",
                 "-" if row["threshold"] is None else f"{row['threshold']:.2f}",
                 f"{row['share']:.0%}",
                 signed(row["net_pico"]),

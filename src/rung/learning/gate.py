@@ -27,6 +27,7 @@ class Held(msgspec.Struct):
     said: Said
     score: float
     cost: int | None
+    """pico-dollars; nothing is paid for what this machine does"""
 
 
 class Cells(Protocol):
@@ -105,7 +106,8 @@ class CallGate:
         if said is None:
             return "trust_incomplete"
         score = self._cells.score(cell, self.call, said)
-        held = Held(cell, cell.coin(score, self.fingerprint), said, score, evidence.cost)
+        cost = 0 if evidence.cost is None and rung.stays_here else evidence.cost
+        held = Held(cell, cell.coin(score, self.fingerprint), said, score, cost)
         if not cell.serves(score):
             self.refused[rung.model] = held
             return f"trust_score: {score:.2f} < {cell.threshold:.2f}"

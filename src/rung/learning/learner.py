@@ -217,7 +217,7 @@ class Learner:
         """A cell has answered: what that saved, and perhaps an audit."""
         cell, call = held.cell, gate.call
         cell.answered()
-        usage, cost = answer.evidence.usage, answer.evidence.cost
+        usage, cost = answer.evidence.usage, held.cost
         saved = self.world.cost(gate.reference.model, usage) if usage is not None else None
         changes = [] if saved is None or cost is None else cell.account(saved=saved, spent=cost)
         name = cell_id(cell.key)

@@ -81,6 +81,10 @@ class Attempted(msgspec.Struct):
     settled: list[store.Statement]
 
 
+NOTHING = Attempted(None, "", 0, [])
+"""nobody was asked"""
+
+
 class Worker:
     """Works off the queues of a `Learner` until closed. `clock`: seconds, monotonic; `dice`: from 0 to 1."""
 
@@ -152,7 +156,6 @@ class Worker:
             self._not_before.pop(name, None)
             self.waits.pop(name, None)
             if (cell := self._learner.cells.get(name)) is not None:
-                await self._repeat(job, cell)
                 await refit(self._learner, cell)
             return True
         return False
@@ -165,7 +168,7 @@ class Worker:
             learner.done(job, None)
             return
         lower, reference = job.lower, job.reference
-        asked = Attempted(None, "", 0, [])
+        asked = judged = NOTHING
         if lower is None or reference is None:
             rung = learner.world.rung(job.ask)
             tried = None if rung is None else await self._attempt(job, rung, job.call())
@@ -179,7 +182,6 @@ class Worker:
         evidence: dict[str, float] = {}
         if lower is not None:
             evidence = await asyncio.to_thread(learner.grader.evidence, task, body, lower)
-        judged = Attempted(None, "", 0, [])
         if lower is None or reference is None:
             comparison = Comparison(None, "none", asked.why)
         else:
@@ -188,33 +190,32 @@ class Worker:
                 judged = await self._judge(job, lower, reference)
                 agrees = verdict(judged.said.text) if judged.said is not None else None
                 comparison = Comparison(agrees, f"judged by {learner.told.judge}", judged.why)
-        cost = None if asked.cost is None or judged.cost is None else asked.cost + judged.cost
+        repeated = await self._repeat(job, cell)
+        costs = [one.cost for one in (asked, judged, repeated)]
+        cost = None if None in costs else sum(filter(None, costs))
         score = job.score
         if score is None:
             score = 0.0 if lower is None else learner.score(cell, job.call(), lower)
         label = self._label(job, score, comparison, cost, evidence)
-        learner.done(job, label, *asked.settled, *judged.settled)
+        learner.done(job, label, *asked.settled, *judged.settled, *repeated.settled)
 
-    async def _repeat(self, job: Job, cell: Cell) -> None:
+    async def _repeat(self, job: Job, cell: Cell) -> Attempted:
         """Now and then, ask the reference the same again: no limit can hold below the share in which it differs."""
         learner, model = self._learner, reference_of(job.key)[0]
         rung = learner.world.rung(model)
         if rung is None or job.kind != "shadow" or job.reference is None or self._dice() >= repeat_rate(cell):
-            return
+            return NOTHING
         call = job.call()
         call.model, call.purpose, call.request_id = model, "repeat", f"{job.request_id}-repeat"
         try:
             tried = await self._attempt(job, rung, call)
         except NotNow:
-            return
-        if tried is None:
-            return
-        if tried.said is not None:
+            return NOTHING  # another time will do as well
+        if tried is not None and tried.said is not None:
             told = await asyncio.to_thread(learner.grader.compare, job.key.task, job.body, tried.said, job.reference)
             if not told.judge:
                 cell.reference_compared(not told.agrees)
-        learner.costs[job.cell] += tried.cost or 0
-        learner.keep(cell, cell.account(spent=tried.cost or 0), *tried.settled)
+        return tried or NOTHING
 
     def _label(
         self, job: Job, score: float, comparison: Comparison, cost: int | None, evidence: dict[str, float]
