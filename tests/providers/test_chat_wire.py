@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rung.errors import Fault
-from rung.providers.chat_wire import WORDS, Said, read_chunk
+from rung.providers.chat_wire import WORDS, Chunks, Said, read_chunk
 
 
 def chunk(delta: Any, **members: Any) -> bytes:
@@ -70,3 +72,40 @@ def test_words_do_not_hide_an_error(error: Any) -> None:
         read_chunk(chunk({"content": "x"}, error=error), "p")
     with pytest.raises(Fault, match="reported an error"):
         read_chunk(chunk({"content": "x"}, x_groq={"error": "overloaded"}), "p")
+
+
+LATER = st.one_of(
+    st.text(max_size=6),
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "\\",
+            '"',
+            "a\\",
+            '","role":"x',
+            '"},"finish_reason":"stop"}],"x":[{"delta":{"content":"',
+            "é",
+            "\x07",
+            "\u2028",
+        ]
+    ),
+)
+
+
+@given(first=st.sampled_from(["one", " two", "3"]), later=st.lists(LATER, max_size=4), encode=st.booleans())
+def test_a_chunk_is_the_same_whatever_came_before_it(first: str, later: list[str], encode: bool) -> None:
+    chunks = Chunks("p")
+
+    for text in (first, *later):
+        # written by a program, or by one that forgets to escape
+        told = chunk({"content": text}) if encode else chunk({"content": "@"}).replace(b"@", text.encode())
+        for payload in (told.replace(b'": "', b'":"'), told):
+            try:
+                alone = read_chunk(payload, "p")
+            except Fault:
+                with pytest.raises(Fault):
+                    chunks.read(payload)
+            else:
+                assert chunks.read(payload) == alone
+                assert (chunks.read(payload) is WORDS) is (alone is WORDS)

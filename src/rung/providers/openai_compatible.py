@@ -20,27 +20,24 @@ import orjson
 
 from rung.answer import Answer, Event, Evidence
 from rung.call import Call
-from rung.errors import BadAnswerFault, Fault, RejectedFault, ServerFault, TimeoutFault
+from rung.errors import BadAnswerFault, RejectedFault, ServerFault, TimeoutFault
 from rung.providers.chat_wire import (
     SIMULATED,
-    WORDS,
     Said,
     fault_from,
-    read_chunk,
     read_usage,
     read_whole,
-    require_noise,
     tier_of,
-    wants_json,
 )
 from rung.providers.chat_writer import ChatWriter
-from rung.providers.continuation import continues_prefix, prefix_base, rest_of
+from rung.providers.continuation import prefix_base, rest_of
 from rung.providers.endpoint import Endpoint, Price
 from rung.providers.failed_generation import rescue
+from rung.providers.relay import Relay, require_answer
 from rung.providers.rows import ModelRule, ModelRules
 from rung.wire.client import Client, Deadlines, Response
 from rung.wire.splice import append_member, edit, replace_text
-from rung.wire.sse import Frame, Splitter
+from rung.wire.sse import Splitter
 
 _quoted = lru_cache(512)(orjson.dumps)
 """a model's name as JSON: always the same few"""
@@ -231,14 +228,14 @@ class OpenAICompatible:
         if not evidence.complete:
             raise BadAnswerFault(f"{name} answered without a finish reason", provider=name)
         if whole.blank:
-            _no_answer(call, evidence, name, blank=whole.answer)
+            require_answer(call, evidence, name, blank=whole.answer)
 
     async def _events(
         self, call: Call, model: str, response: Response, answer: Answer, idle: float
     ) -> AsyncIterator[Event]:
         """Relay frames as they come; hold back what follows the first finish reason until the stream has ended well."""
         evidence = answer.evidence
-        relay = _Relay(self.endpoint.name, call, evidence)
+        relay = Relay(self.endpoint.name, call, evidence)
         splitter = Splitter()
         last_data = time.monotonic()
         try:
@@ -286,134 +283,3 @@ def _lacks_reasoning(body: dict[str, Any]) -> bool:
 
 async def _once(data: bytes) -> AsyncIterator[Event]:
     yield Event(data, True, True)
-
-
-def _no_answer(call: Call, evidence: Evidence, name: str, *, blank: bool) -> None:
-    """Raise BadAnswerFault if nothing, or nothing but white space, is no answer to this call.
-
-    DeepSeek sends spaces and ``stop`` where its JSON mode failed.
-    """
-    if evidence.finish_reason == "content_filter" and not blank:
-        raise BadAnswerFault(
-            f"{name} refused to answer this (its content filter)", provider=name, code="content_filter"
-        )
-    if evidence.finish_reason != "stop" or (not blank and "stop" in call.body):
-        return
-    if not blank:
-        raise BadAnswerFault(f"{name} answered with no content at all", provider=name, code="empty_answer")
-    if wants_json(call.body) or continues_prefix(call.body):
-        raise BadAnswerFault(f"{name} answered with nothing but blanks", provider=name, code="empty_answer")
-
-
-_FRAMING = len(b"data: \r\n\r\n")
-
-
-def _clean(frame: Frame, payload: bytes) -> bytes:
-    """The frame as it came, unless it holds more than its data: comments, other fields, or garbage."""
-    if len(frame.raw) <= len(payload) + _FRAMING or b"\n" in payload:
-        return frame.raw
-    return b"data: " + payload + b"\n\n"
-
-
-class _Relay:
-    """Frame bookkeeping of one stream: what passes now, what is held to the end, what is learnt."""
-
-    __slots__ = (
-        "_call",
-        "_evidence",
-        "_held",
-        "_json",
-        "_name",
-        "_something",
-        "_written",
-        "broken",
-        "done",
-        "held_content",
-        "spoke",
-    )
-
-    def __init__(self, name: str, call: Call, evidence: Evidence) -> None:
-        self._name = name
-        self._call = call
-        self._json = wants_json(call.body)
-        self._evidence = evidence
-        self._held: list[bytes] = []
-        self._something = False  # an answer, if perhaps a blank one
-        self._written = False  # and not a blank one
-        self.broken = b""  # the frame that was an error
-        self.spoke = False
-        self.held_content = False
-        self.done = False
-
-    def take(self, frames: list[Frame]) -> tuple[bytes, bool, bool]:
-        """-> (bytes to pass on now, do they carry content, was there any data frame)."""
-        evidence = self._evidence
-        out: list[bytes] = []
-        content = data = False
-        for frame in frames:
-            payload = frame.data
-            if payload is None:
-                require_noise(frame.raw, self._name)  # the upstream's keep-alive; the door has its own
-                continue
-            data = True
-            if payload == b"[DONE]":
-                self.done = True
-                break
-            try:
-                chunk = read_chunk(payload, self._name)
-            except Fault:
-                self.broken = payload
-                self.spoke |= content
-                raise
-            if chunk is WORDS and not self._held:
-                self._something = self._written = content = True
-                raw = frame.raw
-                out.append(raw if len(raw) <= len(payload) + _FRAMING else _clean(frame, payload))
-                continue
-            if not evidence.model_version:
-                evidence.model_version = chunk.model
-            if chunk.usage is not None:
-                evidence.usage = read_usage(chunk.usage)
-                if not chunk.choices:
-                    if self._call.include_usage:
-                        self._held.append(b"data: " + payload + b"\n\n")
-                    continue
-            said = chunk.content
-            if chunk.answer:
-                self._something = True
-                if not chunk.blank:
-                    self._written = True
-                elif self._json:
-                    said = False
-            if chunk.tool_calls:
-                evidence.tool_calls = True
-            if self._held and self._release(out):
-                content = True
-            if chunk.finish_reason is not None:
-                if evidence.finish_reason in (None, "stop"):  # of several choices, the one that was cut
-                    evidence.finish_reason = chunk.finish_reason
-                self._held.append(b"data: " + payload + b"\n\n")
-                self.held_content = said  # some servers put the last words on the finish chunk
-                continue
-            if said:
-                content = True
-            out.append(_clean(frame, payload))
-        self.spoke |= content
-        return out[0] if len(out) == 1 else b"".join(out), content, data
-
-    def _release(self, out: list[bytes]) -> bool:
-        """Pass on what was held, for more has come after it; -> did it carry content."""
-        content = self.held_content
-        out += self._held
-        self._held, self.held_content = [], False
-        return content
-
-    def end(self, pending: bytes) -> bytes:
-        """The held tail, once the upstream has ended. Raises BadAnswerFault if it ended badly."""
-        if not self.done or self._evidence.finish_reason is None:
-            what = "without its terminator" if not self.done else "without a finish reason"
-            cut = " in the middle of a frame" if pending.strip() else ""
-            raise BadAnswerFault(f"{self._name}'s stream ended {what}{cut}", provider=self._name, code="cut_stream")
-        if not self._written:
-            _no_answer(self._call, self._evidence, self._name, blank=self._something)
-        return b"".join(self._held)
