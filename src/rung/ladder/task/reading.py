@@ -14,11 +14,11 @@ from rung.ladder.task import structure
 from rung.ladder.task.lexicon import LONGEST, WORD, lexicon, phrase_starts
 from rung.tools.intent import fold
 
-HEAD_CHARS = 1_800
-TAIL_CHARS = 900
+HEAD_CHARS = 1_500
+TAIL_CHARS = 800
 """of a long message only its beginning and its end are read: that is where people say what they want"""
 SYSTEM_CHARS = 900
-MAX_WORDS = 260
+MAX_WORDS = 240
 LEAD_WORDS = 30
 TAIL_WORDS = 24
 MAX_PARTS = 64

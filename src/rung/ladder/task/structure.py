@@ -51,7 +51,8 @@ _PAIRS = re.compile(r"(?:^[^,;\t\s]+[,;\t][^,;\t\s]+$\n?){3,}", re.MULTILINE)
 _TOML = re.compile(
     r"^[ \t]*[\w.-]+[ \t]*=[ \t]*[\"'\d\[tf{][^\n]*\n(?:[ \t]*(?:[\w.-]+[ \t]*=|\[)|\s*\n)", re.MULTILINE
 )
-_NAMES_A_FORM = re.compile(r"\b(?:ya?ml|toml|csv|ini)\b", re.IGNORECASE)
+_FORMS = ("yaml", "yml", "toml", "csv", "ini")
+"""only where one of these is named are unfenced lines of it looked for"""
 _TOML_BLOCK = re.compile(r"(?:^[ \t]*(?:\[[\w.\" -]+\]|[\w.-]+[ \t]*=[^\n]*)[ \t]*(?:\n\s*|\Z)){2,}", re.MULTILINE)
 _YAML_BLOCK = re.compile(
     r"(?:^[ \t]*(?:- )?[\w.-]+:(?:[ \t][^\n]{0,80})?(?:\n|\Z)|^[ \t]+- [^\n]*(?:\n|\Z)){2,}", re.MULTILINE
@@ -141,7 +142,7 @@ def lift(text: str, marks: set[str]) -> str:
         text = _FENCE.sub(fenced, text)
     if "`" in text:
         text = _TICKED.sub(_ticked(marks), text)
-    if "\n" in text and _NAMES_A_FORM.search(text):
+    if "\n" in text and any(form in text.lower() for form in _FORMS):
         for kind, pattern in (("toml", _TOML_BLOCK), ("yaml", _YAML_BLOCK), ("rows", _ROWS_BLOCK)):
             text, cut = pattern.subn("\n § \n", text)
             if cut:
@@ -229,8 +230,13 @@ def _look(payload: str, marks: set[str]) -> None:
         marks.add("toml")
 
 
+ENDS = 1_000
+"""of the text outside payloads so much is searched for choices, signatures and queries"""
+
+
 def describe(said: str, words: list[str], marks: set[str]) -> None:
     """Marks of the message's own text, outside its payloads."""
+    ends = said if len(said) <= ENDS else f"{said[: ENDS // 2]}\n{said[-ENDS // 2 :]}"
     if "\n" in said:
         for name, pattern in _LINES.items():
             if pattern.search(said):
@@ -247,14 +253,14 @@ def describe(said: str, words: list[str], marks: set[str]) -> None:
         marks.add("call_form")
     if "_" in said and _BLANK.search(said):
         marks.add("blank")
-    if _SQL.search(said):
+    if "elect" in ends.lower() and _SQL.search(ends):
         marks.add("sql")
-    marks |= choices(said)
+    marks |= choices(ends)
     if LANGUAGE_PAIR.search(said[:300]):
         marks.add("langpair")
     if _ARITHMETIC.match(said):
         marks.add("arithmetic")
-    if "(" in said and _SIGNATURE_LINE.search(said):
+    if "(" in ends and _SIGNATURE_LINE.search(ends):
         marks.add("signatures")
     numbers = len(_NUMBER.findall(said))
     marks.add("numbers:" + ("0" if not numbers else "1" if numbers == 1 else "2" if numbers < 4 else "many"))
