@@ -205,18 +205,15 @@ class Gateway:
         if call.model == "auto" and call.mode != "local" and not call.task:
             recognise(call)
         models = split(self._plan(call))[1]
-        models, record.offers = arrange(models, self.lineup.clouds, wiring.order, partial(wiring.offer, call))
+        models, offers = arrange(models, self.lineup.clouds, wiring.order, partial(wiring.offer, call))
         rungs = self.prompts.order(call, models)
-        if self.proving is not None and call.task_by_rule:
+        if self.proving is not None:
             gate = record.gate = self.proving.gate(call)
             if gate is not None:
                 rungs = self.proving.order(gate, rungs)
         record.rungs = (*record.rungs, *rungs)
+        record.why = explain(call, rungs, self.lineup, offers, wiring.order)
         return rungs
-
-    def explain(self, record: Climb) -> str:
-        """Why the models of a climb were asked in the order they were, in a line."""
-        return explain(record.call, record.rungs, self.lineup, record.offers, self._wiring.order)
 
     def _plan(self, call: Call) -> tuple[Rung, ...]:
         """Who is asked for `call`; remembered, since few plans make up nearly all calls."""

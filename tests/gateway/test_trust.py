@@ -80,7 +80,7 @@ def serving(tmp_path):
 
 
 async def ask(gateway, number, task="math", **told):
-    text = f"What is {number} plus {number}?" if task == "math" else f"Is text {number} spam?"
+    text = f"Is text {number} spam?" if task == "classification" else f"What is {number} plus {number}?"
     return await gateway.chat([{"role": "user", "content": text}], task=task, **told)
 
 
@@ -230,3 +230,14 @@ async def test_a_check_lets_a_lower_answer_out_or_sends_the_call_up(serving):
         assert gateway.trust_cells()["cells"] == []
         with pytest.raises(RungError, match="declared are: even, odd"):
             await ask(gateway, 3, check="prime")
+
+
+@pytest.mark.parametrize(("by_rule", "cells_made"), [(True, ["math"]), (False, [])])
+async def test_a_task_that_is_only_guessed_has_no_cell(serving, monkeypatch, by_rule, cells_made):
+    def recognised(call):
+        call.task, call.task_by_rule = "math", by_rule
+
+    monkeypatch.setattr("rung.gateway.recognise", recognised)
+    async with serving() as gateway:
+        await teach(gateway, range(3), "")
+        assert [cell["task"] for cell in gateway.trust_cells()["cells"] if cell["version"]] == cells_made
