@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,8 @@ from rung.store.ledger import Ledger
 from rung.store.trust import TrustStore
 from rung.wiring import Wiring
 
+log = logging.getLogger("rung.trust")
+
 
 class Proving:
     """One for the life of a gateway. `ledger` None: background climbs are charged, but nowhere written."""
@@ -35,13 +38,16 @@ class Proving:
         self._lineup = Lineup()
         self._wiring: Wiring | None = None
         self._prices: PriceBook | None = None
-        self._unproved_local = False
+        self._usable = True
         self.learner = Learner(settings.trust, kept, self, Comparators())
         self.worker = Worker(self.learner)
 
     async def start(self) -> None:
         """Take over what was learnt, and begin to work."""
-        await self.learner.load()
+        if not await self.learner.load():
+            self._usable = False
+            self.learner.candidates = ()
+            return
         self.worker.start()
 
     async def aclose(self) -> None:
@@ -52,6 +58,9 @@ class Proving:
         """Take new settings and the rungs made of them."""
         self._wiring, self._prices, self._lineup = wiring, prices, wiring.lineup
         here = () if settings.ladder.local_in_auto else (self._lineup.local, *self._lineup.hosts)
+        if not (settings.trust.enabled and self._usable):
+            self.learner.reload(settings.trust, ())
+            return
         named = (wiring.cloud(name) for name in settings.trust.candidates)
         self.learner.cascades.checks = settings.checks
         self.learner.reload(settings.trust, tuple(rung for rung in (*here, *named) if rung is not None))
@@ -84,6 +93,13 @@ class Proving:
 
         They stay in their old places too: refused there, they may answer here if all others fail, without a promise.
         """
+        try:
+            return self._order(gate, rungs)
+        except Exception:  # then as it was
+            log.exception("a bug in rung, please report it: open models could not be looked up")
+            return rungs
+
+    def _order(self, gate: CallGate | CheckGate, rungs: Sequence[Rung]) -> Sequence[Rung]:
         names = [rung.model for rung in rungs]
         reference = names.index(gate.reference.model) if gate.reference.model in names else 0
         if isinstance(gate, CheckGate):
@@ -99,7 +115,10 @@ class Proving:
     def learn(self, record: Climb) -> None:
         """A climb with a gate has ended."""
         if isinstance(record.gate, CallGate):
-            self.learner.learn(record.gate, record)
+            try:
+                self.learner.learn(record.gate, record)
+            except Exception:  # the caller has been answered
+                log.exception("a bug in rung, please report it: nothing could be learnt from a call")
 
     async def feedback(self, request_id: str, tenant: str, wrong: bool, corrected: bool) -> dict[str, Any]:
         """See `rung.learning.people.feedback`."""

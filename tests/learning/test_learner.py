@@ -291,3 +291,37 @@ async def test_a_file_that_cannot_be_read_means_starting_anew(bench, caplog):
     assert bench.learner.waiting == 0
     assert "broken cannot be read" in caplog.text
     assert isinstance(bench.cell, Cell)
+
+
+async def test_a_disk_that_does_not_write_stops_learning_and_answering(bench, monkeypatch):
+    await bench.start()
+    await bench.teach(20)
+    monkeypatch.setattr(type(bench.kept), "stuck", True)
+    assert (await bench.call()).answer.model == REFERENCE
+    assert bench.learner.waiting == 0
+    monkeypatch.undo()
+    assert (await bench.call()).answer.model == LOCAL
+
+
+async def test_a_file_of_a_newer_rung_means_no_learning(bench, monkeypatch):
+    await bench.start()
+    await bench.teach(1)
+    await bench.stop()
+    monkeypatch.setattr("rung.store.trust.TRUST", ())
+    warned = []
+    monkeypatch.setattr("rung.learning.learner.log.warning", lambda *told: warned.append(told))
+    await bench.start()
+    assert bench.learner.cells == {}
+    assert "no model below the reference is trusted" in warned[0][0]
+
+
+async def test_a_bug_in_a_gate_sends_the_call_up(bench, monkeypatch):
+    await bench.start()
+    await bench.teach(20)
+    logged = []
+    monkeypatch.setattr("rung.learning.gate.log.exception", logged.append)
+    monkeypatch.setattr(bench.learner, "score", lambda *told: 1 / 0)
+    assert (await bench.call()).answer.model == REFERENCE
+    monkeypatch.setattr(bench.learner, "behind", lambda *told: 1 / 0)
+    assert (await bench.call()).answer.model == REFERENCE
+    assert len(logged) == 2

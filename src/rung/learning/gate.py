@@ -73,6 +73,13 @@ class CallGate:
 
     def refusal(self, rung: Rung) -> str:
         """Why `rung` need not even be asked; empty if it may be."""
+        try:
+            return self._refusal(rung)
+        except Exception:  # a promise that cannot be looked at is not made
+            log.exception("a bug in rung, please report it: a cell could not be looked at")
+            return "trust_error"
+
+    def _refusal(self, rung: Rung) -> str:
         cell = self._cells.cell_for(self.call, rung, self.reference)
         if cell is None:
             return "trust_closed: nothing is known"
@@ -86,7 +93,7 @@ class CallGate:
         """Why this whole answer (`data`: its body, or all frames of its stream) is not accepted; empty if it is."""
         try:
             return self._weigh(rung, answer, data)
-        except Exception:  # a promise that cannot be looked at is not made
+        except Exception:
             log.exception("a bug in rung, please report it: an answer could not be weighed")
             return "trust_error"
 

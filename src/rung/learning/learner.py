@@ -90,13 +90,13 @@ class Learner:
 
     # ---- start ----
 
-    async def load(self) -> None:
-        """Take over what the store has. A file that cannot be used means starting with nothing, and a warning."""
+    async def load(self) -> bool:
+        """Take over what the store has; False, and a warning, if its file cannot be used."""
         try:
             learnt = await asyncio.to_thread(read, self.kept, store.today(self.clock()), self.rules)
         except (StoreError, sqlite3.Error, OSError) as error:
-            log.warning("what was learnt cannot be read (%s); every cell starts anew", error)
-            return
+            log.warning("nothing is compared and no model below the reference is trusted: %s", error)
+            return False
         self.purse.load(learnt.spent_pico)
         self.costs.update(learnt.costs)
         self.cascades.load(learnt.cascades)
@@ -108,6 +108,7 @@ class Learner:
                 self._simulated.add(reference)
         for job in learnt.jobs:
             self._enqueue(job)
+        return True
 
     def reload(self, told: Trust, candidates: tuple[Rung, ...]) -> None:
         """Take new settings, and the models of theirs that need proof."""
@@ -175,7 +176,9 @@ class Learner:
         self.kept.put(store.forget_cell(name), store.save_change(cell_id(key), told, self.clock()))
 
     def behind(self, cell: Cell) -> bool:
-        """Do so many audits of this cell wait (no money, no reference) that it must not go on answering?"""
+        """Do so many audits of this cell wait (no money, no reference, no disk) that it must not go on answering?"""
+        if self.kept.stuck:
+            return True
         queue = self.queues.get(cell_id(cell.key), ())
         return len(queue) >= self.told.backlog and sum(job.kind == "audit" for job in queue) >= self.told.backlog
 
@@ -260,7 +263,7 @@ class Learner:
         """
         if coin.pi <= 0 or (cell_id(cell.key), gate.fingerprint) in self._queued:
             skipped = "skipped_repeated"
-        elif self.waiting >= self.told.queue:
+        elif self.waiting >= self.told.queue or self.kept.stuck:
             skipped = "skipped_queue"
         elif self._dice() >= coin.pi:
             skipped = "skipped_coin"

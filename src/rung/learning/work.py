@@ -136,6 +136,8 @@ class Worker:
 
     async def step(self) -> bool:
         """Do the first job that can be done now; False if there is none."""
+        if not self._learner.told.enabled:
+            return False
         now = self._clock()
         for name, queue in sorted(self._learner.queues.items(), key=lambda told: told[1][0].created):
             if self._not_before.get(name, 0.0) > now:
@@ -255,6 +257,8 @@ class Worker:
         else:
             record = await self._learner.world.ask(call, rung)
         cost = record.cost()
+        if cost is None and rung.stays_here:
+            cost = 0  # nothing is paid for what this machine does
         settled: list[store.Statement] = []
         if spend is not None:
             settled = [told] if (told := self._learner.purse.settle(spend, cost)) is not None else []

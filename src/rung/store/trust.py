@@ -32,6 +32,9 @@ KEEP_DAYS = 400
 KEEP_LABELS = 200_000
 """the newest labels that are kept; a cell's state does not need the old ones"""
 
+STUCK = 2000
+"""puts that wait for a disk, after which learning stops until it writes again"""
+
 ACTIONS = ("reset", "pin", "close")
 
 Statement = tuple[str, tuple[Any, ...]]
@@ -160,6 +163,11 @@ class TrustStore:
         """Queue what must be on disk together; never blocks, never raises."""
         self._channel.put(statements)
 
+    @property
+    def stuck(self) -> bool:
+        """Does so much wait for the disk that nothing more should be put? Nothing is dropped, so somebody must stop."""
+        return self._channel.queued >= STUCK
+
     def flush(self, seconds: float) -> bool:
         """Block until all that was put is on disk; False if it is not within `seconds`."""
         return self._writer.flush(seconds)
@@ -217,6 +225,7 @@ class TrustStore:
         db.execute("DELETE FROM served WHERE at < ?", (now - KEEP_SERVED,))
         oldest = time.strftime("%Y-%m-%d", time.gmtime(now - KEEP_DAYS * 86400))
         db.execute("DELETE FROM spends WHERE day < ?", (oldest,))
+        db.execute("DELETE FROM feedback WHERE at < ?", (now - KEEP_DAYS * 86400,))
         db.execute("DELETE FROM changes WHERE at < ?", (now - KEEP_DAYS * 86400,))
         db.execute("DELETE FROM labels WHERE id <= (SELECT max(id) FROM labels) - ?", (KEEP_LABELS,))
 
