@@ -29,7 +29,7 @@ from rung.ladder import task
 from rung.ladder.breaker import BreakerRules, Breakers
 from rung.ladder.climb import Climb, begin, climb
 from rung.ladder.order import Seen, arrange
-from rung.ladder.policy import NAMES, Lineup, dead_end, explain, is_model, plan, split, unknown_model
+from rung.ladder.policy import NAMES, Lineup, dead_end, explain, is_model, plan, split, substitutes, unknown_model
 from rung.ladder.privacy import recognise
 from rung.ladder.rung import Rung
 from rung.lines import CallLines
@@ -205,7 +205,8 @@ class Gateway:
         if call.model == "auto" and call.mode != "local" and not call.task:
             recognise(call)
         models = split(self._plan(call))[1]
-        models, offers = arrange(models, self.lineup.clouds, wiring.order, partial(wiring.offer, call))
+        others = substitutes(call, self.lineup)
+        models, offers = arrange(models, others, wiring.order, partial(wiring.offer, call))
         rungs = self.prompts.order(call, models)
         if self.proving is not None:
             gate = record.gate = self.proving.gate(call)

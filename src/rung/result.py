@@ -87,6 +87,31 @@ class _Told:
         return self._record.answer is not None and self._record.answer.evidence.unproved
 
     @property
+    def task(self) -> str:
+        """What kind of call it was, as the caller said or as it was recognised; empty if nobody needed to know."""
+        return self._record.call.task
+
+    @property
+    def task_confidence(self) -> float:
+        """How sure that is, from 0 to 1; 1 where the caller said it."""
+        return self._record.call.task_confidence
+
+    @property
+    def task_why(self) -> str:
+        """Why it seems to be that task; empty where the caller said it."""
+        return self._record.call.task_why
+
+    @property
+    def why(self) -> str:
+        """Why the models were asked in the order they were, in a line; empty if none had to be put in order."""
+        return self._record.why
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        """The kinds of personal data or secrets, or the rule, that made the call private."""
+        return self._record.call.found
+
+    @property
     def continued_at(self) -> int | None:
         """Characters of text after which the answer was cut, and continued by the same model; None if it was not."""
         return self._record.joined_at

@@ -3,7 +3,8 @@
 import pytest
 
 from rung.errors import InvalidRequestError, LadderExhausted, PrivacyError
-from rung.ladder.policy import Lineup, dead_end, plan, unknown_model
+from rung.ladder.order import Offer
+from rung.ladder.policy import Lineup, dead_end, explain, plan, split, substitutes, unknown_model
 from rung.testing import ScriptedRung, make_call
 
 TOOL = ScriptedRung([], name="tool", model="tool", stays_here=True)
@@ -32,7 +33,7 @@ EAGER = Lineup(tool=TOOL, exact=EXACT, local=LOCAL, reference=GROQ, local_in_aut
 TABLE = [
     # lineup, model, mode, private, task, expected
     (FULL, "auto", "auto", False, "", [TOOL, EXACT, DEEP, GROQ, QUICK, LOCAL]),
-    (FULL, "auto", "auto", False, "extraction", [TOOL, EXACT, QUICK, GROQ, LOCAL]),
+    (FULL, "auto", "auto", False, "extraction", [TOOL, EXACT, QUICK, DEEP, GROQ, LOCAL]),
     (FULL, "auto", "local", False, "", [TOOL, EXACT, LOCAL]),
     (FULL, "auto", "cloud", False, "", [EXACT, DEEP, GROQ, QUICK]),
     (FULL, "auto", "fast", False, "", [EXACT, QUICK, DEEP, GROQ]),
@@ -99,3 +100,50 @@ def test_unknown_models_get_near_names():
     error = unknown_model("groq:bigg", ["groq:big", "deepseek:pro"])
     assert error.status == 404
     assert "'groq:big'" in error.message
+
+
+def test_what_needs_no_task_is_asked_first():
+    rungs = plan(make_call(), FULL)
+    assert split(rungs) == ((TOOL, EXACT), (DEEP, GROQ, QUICK, LOCAL))
+    assert split((EXACT,)) == ((EXACT,), ())
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (make_call(), (GROQ, QUICK)),
+        (make_call(task="extraction"), (GROQ,)),
+        (make_call(model="fast"), (GROQ,)),
+        (make_call(mode="strong"), (QUICK,)),
+    ],
+)
+def test_who_is_meant_does_not_stand_in_for_itself(call, expected):
+    assert substitutes(call, FULL) == expected
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (make_call(), "deepseek:pro is the reference; then by expected price: groq:big ~0.000002 USD"),
+        (
+            make_call(task="extraction"),
+            "groq:quick is the reference for extraction; then by expected price: groq:big ~0.000002 USD",
+        ),
+        (make_call(private=True), "private: only what stays on this machine"),
+        (make_call(private=True, found=("card",)), "private (card found in it): only what stays on this machine"),
+    ],
+)
+def test_a_plan_says_why(call, said):
+    assert explain(call, plan(call, FULL), FULL, [Offer("groq:big", 2_000_000)], "price") == said
+
+
+def test_a_plan_with_nothing_to_choose_says_so():
+    call = make_call(model="local")
+    assert explain(call, plan(call, FULL), FULL, [], "price") == "local was asked for"
+
+
+def test_what_was_found_is_told_but_never_repeated():
+    call = make_call("4111 1111 1111 1111", private=True, found=("card",))
+    message = dead_end(call, BARE).message
+    assert "(found in it: card)" in message
+    assert "4111" not in message

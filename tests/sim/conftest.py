@@ -67,25 +67,38 @@ def sim():
     return connected
 
 
-@pytest.fixture
-def through(tmp_path, openai):
-    """-> async with through(scenario, *providers) as (client, sim): OpenAI's SDK, the gateway, the simulators."""
+def settings(place, sim, providers, toml):
+    path = place / "rung.toml"
+    tables = "".join(f'[providers.{name}]\nbase_url = "{sim.url(name)}"\n' for name in providers)
+    path.write_text(f"[local]\nenabled = false\n{tables}{toml}")
+    return config.load({"RUNG_HOME": str(place), "HOME": str(place)}, path, cwd=place)
 
-    def settings(sim, providers, toml):
-        path = tmp_path / "rung.toml"
-        tables = "".join(f'[providers.{name}]\nbase_url = "{sim.url(name)}"\n' for name in providers)
-        path.write_text(f"[local]\nenabled = false\n{tables}{toml}")
-        return config.load({"RUNG_HOME": str(tmp_path), "HOME": str(tmp_path)}, path, cwd=tmp_path)
+
+@pytest.fixture
+def inside(tmp_path):
+    """-> async with inside(scenario, *providers) as (gateway, sim): the gateway in process, the simulators behind it."""
 
     @asynccontextmanager
     async def connected(scenario, *providers, toml=""):
         async with simulator(scenario, clock=Clock(datetime.now(UTC))) as sim:
-            told = await asyncio.to_thread(settings, sim, providers, toml)
-            async with (
-                Gateway(told) as gateway,
-                running(App(gateway)) as url,
-                openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client,
-            ):
-                yield client, sim
+            told = await asyncio.to_thread(settings, tmp_path, sim, providers, toml)
+            async with Gateway(told) as gateway:
+                yield gateway, sim
+
+    return connected
+
+
+@pytest.fixture
+def through(inside, openai):
+    """-> async with through(scenario, *providers) as (client, sim): OpenAI's SDK, the gateway, the simulators."""
+
+    @asynccontextmanager
+    async def connected(scenario, *providers, toml=""):
+        async with (
+            inside(scenario, *providers, toml=toml) as (gateway, sim),
+            running(App(gateway)) as url,
+            openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client,
+        ):
+            yield client, sim
 
     return connected

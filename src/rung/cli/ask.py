@@ -10,6 +10,7 @@ import orjson
 
 from rung.doors.reply import usd
 from rung.gateway import Gateway
+from rung.result import ResultStream
 
 
 @click.command()
@@ -17,7 +18,7 @@ from rung.gateway import Gateway
 @click.option("-m", "--model", default="auto", show_default=True, help="auto, local, fast, strong or provider:model")
 @click.option("--mode", default="auto", type=click.Choice(["auto", "local", "cloud", "fast", "strong"]))
 @click.option("--private", is_flag=True, help="Must not leave this machine.")
-@click.option("--explain", is_flag=True, help="Show the climb on stderr.")
+@click.option("--explain", is_flag=True, help="Show the climb, the task and the plan on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
 def command(question: tuple[str, ...], model: str, mode: str, private: bool, explain: bool, as_json: bool) -> None:
     """Ask QUESTION (or standard input, or both: the question, then what is piped in)."""
@@ -39,6 +40,11 @@ async def _ask(text: str, model: str, mode: str, *, private: bool, explain: bool
                 "model": result.model,
                 "climb": result.path,
                 "cost_usd": usd(result.cost),
+                "task": result.task,
+                "task_confidence": round(result.task_confidence, 3),
+                "task_why": result.task_why,
+                "plan": result.why,
+                "private": list(result.found),
             }
             click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
             return
@@ -47,4 +53,15 @@ async def _ask(text: str, model: str, mode: str, *, private: bool, explain: bool
             click.echo(piece, nl=False)
         click.echo()
         if explain:
-            click.echo(f"{stream.path}  cost {usd(stream.cost)} USD", err=True)
+            click.echo(_explained(stream), err=True)
+
+
+def _explained(told: ResultStream) -> str:
+    """The climb, what kind of call it was and why, and why the models were asked in this order."""
+    lines = [f"{told.path}  cost {usd(told.cost)} USD"]
+    if told.task:
+        sure = f" ({told.task_confidence:.0%} sure: {told.task_why})" if told.task_why else ""
+        lines.append(f"task: {told.task}{sure}")
+    if told.why:
+        lines.append(f"plan: {told.why}")
+    return "\n".join(lines)

@@ -97,6 +97,7 @@ def climb_head(record: Climb) -> bytes:
         evidence.stripped,
         record.buffered,
         call.task,
+        call.found,
     )
     more = b""
     if evidence.edits or answer.headers:
@@ -118,6 +119,7 @@ def _same(
     stripped: tuple[str, ...],
     buffered: str,
     task: str,
+    found: tuple[str, ...],
 ) -> bytes:
     """The headers that many climbs share. `steps`: rung, outcome and reason of each."""
     taken = list(zip(steps[::3], steps[1::3], steps[2::3], strict=True))
@@ -134,6 +136,8 @@ def _same(
         lines.append(f"x-rung-buffered: {buffered}")
     if task:
         lines.append(f"x-rung-task: {task.encode('ascii', 'replace').decode()}")
+    if found:
+        lines.append(f"x-rung-private: {', '.join(found)}")
     lines += [_cache_status(outcome, reason) for name, outcome, reason in taken if name == "exact"]
     return head(lines)
 
@@ -160,6 +164,13 @@ def end_note(record: Climb) -> dict[str, Any]:
         note["simulated"] = True
     if record.buffered:
         note["buffered"] = record.buffered
+    call = record.call
+    if call.task:
+        note["task"] = call.task
+        if call.task_why:
+            note |= {"task_confidence": round(call.task_confidence, 3), "task_why": call.task_why}
+    if call.found:
+        note["private"] = list(call.found)
     if record.joined_at is not None:
         note["continued_at"] = record.joined_at
     return note

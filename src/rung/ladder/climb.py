@@ -20,7 +20,6 @@ from rung.ladder.attempt import Attempt, Gate, NamedCheck, Opened, ask, ask_now,
 from rung.ladder.budget import RetryBudget
 from rung.ladder.checks import check_for, texts_of
 from rung.ladder.hedge import Hedger
-from rung.ladder.order import Offer
 from rung.ladder.resume import Seam, resume
 from rung.ladder.rung import Rung
 
@@ -61,8 +60,8 @@ class Climb(msgspec.Struct):
     begun: bool = False
     rungs: Sequence[Rung] = ()
     """who may be asked, in order, as far as that is known once the climb has begun"""
-    offers: tuple[Offer, ...] = ()
-    """what was compared to put the models in order, cheapest or fastest first"""
+    why: str = ""
+    """why the models were put in this order, in a line; empty if none had to be"""
     gate: Gate | None = None
     """what models below the reference must pass; None where the call asks for no promise"""
     joined_at: int | None = None

@@ -82,6 +82,14 @@ def split(rungs: Sequence[Rung]) -> tuple[tuple[Rung, ...], tuple[Rung, ...]]:
     return tuple(rungs[:models]), tuple(rungs[models:])
 
 
+def substitutes(call: Call, lineup: Lineup) -> tuple[Rung, ...]:
+    """The clouds that answer when whoever `call` is meant for cannot; which of them first is a matter of price."""
+    name = call.mode if call.model == "auto" else call.model
+    meant = [lineup.reference_for.get(call.task), lineup.reference]
+    meant += [{"fast": lineup.fast, "strong": lineup.strong}.get(name)]
+    return tuple(rung for rung in lineup.clouds if rung not in meant)
+
+
 def explain(call: Call, rungs: Sequence[Rung], lineup: Lineup, offers: Sequence[Offer], by: str) -> str:
     """Why `rungs` are asked for `call`, in a line."""
     if call.private:
@@ -104,20 +112,20 @@ def is_model(rung: Rung) -> bool:
 
 
 def _named(call: Call, lineup: Lineup) -> tuple[Rung | None, ...]:
-    reference = lineup.reference_for.get(call.task, lineup.reference)
+    references = (lineup.reference_for.get(call.task), lineup.reference)  # the task's own, then everybody's
     here = (lineup.local, *lineup.hosts)
     name = call.mode if call.model == "auto" else call.model
     if name == "auto":
         first = here if lineup.local_in_auto else ()
-        return (lineup.tool, lineup.exact, *first, reference, *lineup.clouds, *here)
+        return (lineup.tool, lineup.exact, *first, *references, *lineup.clouds, *here)
     if name == "local":
         tool = lineup.tool if call.model == "auto" else None
         return (tool, lineup.exact, *here)
     if name == "cloud":
-        return (lineup.exact, reference, *lineup.clouds)
+        return (lineup.exact, *references, *lineup.clouds)
     if name == "fast":
-        return (lineup.exact, lineup.fast, reference, *lineup.clouds)
-    return (lineup.exact, lineup.strong, reference)
+        return (lineup.exact, lineup.fast, *references, *lineup.clouds)
+    return (lineup.exact, lineup.strong, *references)
 
 
 def dead_end(call: Call, lineup: Lineup) -> RungError:
