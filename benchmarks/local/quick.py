@@ -219,8 +219,8 @@ def report(told: dict[str, Any]) -> str:
     ]
     for name, value in reached(told).items():
         what, bar, unit = BARS[name]
-        kept = value <= bar if "most" in unit else value >= bar
-        lines.append(f"| {what} | {value:g} | {bar:g} {unit} | {'yes' if kept else 'MISSED'} |")
+        holds = value <= bar if "most" in unit else value >= bar
+        lines.append(f"| {what} | {value:g} | {bar:g} {unit} | {'yes' if holds else 'MISSED'} |")
     for one in told.get("warm", ()):
         told_warm = f"cold {one['cold']} s, warm {one['warm']} s (worst {one['worst']} s)"
         lines += ["", f"{one['threads']} thread(s): {told_warm}; next life, head kept on disk: {one['next_life']} s."]

@@ -118,3 +118,11 @@ def test_outcomes_are_kept_and_not_asked_again(tmp_path: Path) -> None:
     assert json.loads(again.stdout)["rows"][0]["right"] == 0
     assert len(kept.read_text().splitlines()) == 4
     assert len(failures.read_text().splitlines()) == 4
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    done = CliRunner().invoke(command, ["--task", "label", "--cases", "1", "--served", "http://127.0.0.1:9/v1", "m"])
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: m at 127.0.0.1:9: ")
+    wrong = CliRunner().invoke(command, ["--task", "label", "--cases", "1", "--served", "not a url", "m"])
+    assert wrong.exit_code == 1

@@ -23,8 +23,9 @@ import msgspec
 from rung.cli.bench_local_cases import TASKS, Case, cases
 from rung.cli.bench_local_code import interpreter
 from rung.cli.bench_local_run import CONTEXT, Outcome, Subject, ask, embedded, key_of, tools
+from rung.cli.bench_local_run import served as hosted
 from rung.config.paths import paths
-from rung.errors import ModelFileError
+from rung.errors import ConfigError, ModelFileError
 from rung.local.fit import chosen_model
 from rung.local.hardware import Hardware, look
 from rung.rungs.tool import ToolRung
@@ -167,6 +168,7 @@ def model_file(name: str, machine: Hardware) -> tuple[str, Path]:
 
 @click.command("local")
 @click.option("--model", "models", multiple=True, help="A pulled model, or a GGUF file. May be given again.")
+@click.option("--served", multiple=True, metavar="URL MODEL", type=(str, str), help="A local server's model: its /v1.")
 @click.option("--task", "chosen", multiple=True, type=click.Choice(list(TASKS)), help="Only these. May be given again.")
 @click.option("--cases", "count", default=200, show_default=True, help="Cases of each task.")
 @click.option("--seed", default=1, show_default=True, help="Another seed makes other cases.")
@@ -177,6 +179,7 @@ def model_file(name: str, machine: Hardware) -> tuple[str, Path]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     models: tuple[str, ...],
+    served: tuple[tuple[str, str], ...],
     chosen: tuple[str, ...],
     count: int,
     seed: int,
@@ -194,11 +197,12 @@ def command(
     machine = look()
     try:
         named = [model_file(name, machine) for name in models]
-        subjects = (tools(ToolRung()), *(embedded(name, path, threads) for name, path in named))
+        ours = (embedded(name, path, threads) for name, path in named)
+        subjects = (tools(ToolRung()), *ours, *(hosted(url, name) for url, name in served))
         outcomes = asyncio.run(run(subjects, asked, read_known(resume), partial(_append, resume)))
-    except ModelFileError as error:
+    except (ModelFileError, ConfigError) as error:
         raise click.ClickException(error.message) from None
-    rows = figures(outcomes, ["tool", *(name for name, _ in named)])
+    rows = figures(outcomes, ["tool", *(name for name, _ in named), *(name for _, name in served)])
     failed = [one for one in outcomes if one.right is False]
     if failures is not None:
         failures.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in failed))

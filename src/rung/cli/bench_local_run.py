@@ -24,10 +24,11 @@ from rung.errors import ModelFileError, RungError
 from rung.ladder.rung import Rung
 from rung.local.embedded import Embedded
 from rung.local.engine import Engine
+from rung.local.hosted import Server
 from rung.providers.local import adapter_for
 from rung.rungs.local import LocalRung
 from rung.rungs.tool import ToolRung
-from rung.wire.client import Client
+from rung.wire.client import Client, Origin
 
 CONTEXT = 2048
 _LOAD = 300.0
@@ -82,6 +83,25 @@ async def embedded(name: str, path: Path, threads: int) -> AsyncIterator[Subject
         if not await backend.ready(_LOAD):
             raise ModelFileError(f"{path.name} could not be run: {backend.health.detail or backend.health.state}")
         yield Subject(name, LocalRung(backend, adapter_for(backend, client), patient=True), lambda: engine.pid)
+    finally:
+        await backend.stop()
+        await client.aclose()
+
+
+@asynccontextmanager
+async def served(base_url: str, model: str) -> AsyncIterator[Subject]:
+    """A model of a server on this machine that speaks OpenAI's API: Ollama's ``/v1``, llama-server, vLLM, LM Studio.
+
+    Raises ModelFileError if it is not there, ConfigError for an address that is none.
+    """
+    origin, base_path = Origin.parse(base_url)
+    client = Client()
+    backend = Server(client, origin, base_path, model)
+    try:
+        await backend.start()
+        if not await backend.ready(_LOAD):
+            raise ModelFileError(f"{model} at {origin.label}: {backend.health.detail or backend.health.state}")
+        yield Subject(model, LocalRung(backend, adapter_for(backend, client), patient=True))
     finally:
         await backend.stop()
         await client.aclose()
