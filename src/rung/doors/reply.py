@@ -109,7 +109,7 @@ def climb_head(record: Climb) -> bytes:
     return b"".join((known, own.encode("ascii"), more))
 
 
-@lru_cache(1024)
+@lru_cache(256)
 def _same(
     steps: tuple[str, ...],
     rung: str,
