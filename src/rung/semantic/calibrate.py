@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 
 _KEPT = 4096
 _RIDGE = 1.0
-_STEPS = 8
+_STEPS, _HALVINGS = 25, 12
 
 
 class Calibrator:
@@ -43,19 +43,32 @@ class Calibrator:
         self._seen += 1
 
     def fit(self) -> None:
-        """Refit on the last few thousand (iteratively reweighted least squares, drawn towards the prior)."""
-        held = min(self._seen, _KEPT)
+        """Refit on the last few thousand: Newton's method with halved steps, drawn towards the prior."""
         if not self.fitted:
             return
-        inputs, same, weight = self._inputs[:held], self._same[:held], self._weight[:held]
+        held = min(self._seen, _KEPT)
+        inputs, sign, weight = self._inputs[:held], 2 * self._same[:held] - 1, self._weight[:held]
         found = self._weights.copy()
+        cost = self._cost(inputs, sign, weight, found)
         for _ in range(_STEPS):
-            p = 1 / (1 + np.exp(-np.clip(inputs @ found, -30, 30)))
-            gradient = inputs.T @ (weight * (same - p)) - _RIDGE * (found - self._prior)
-            curve = (inputs * (weight * p * (1 - p))[:, None]).T @ inputs + _RIDGE * np.eye(len(found))
+            doubt = 1 / (1 + np.exp(np.clip(sign * (inputs @ found), -30, 30)))
+            gradient = inputs.T @ (weight * sign * doubt) - _RIDGE * (found - self._prior)
+            curve = (inputs * (weight * doubt * (1 - doubt))[:, None]).T @ inputs + _RIDGE * np.eye(len(found))
             step = np.linalg.solve(curve, gradient)
-            size = float(np.abs(step).max())
-            found += step if size < 4 else step * (4 / size)
-            if size < 1e-4:
+            for _ in range(_HALVINGS):
+                new = self._cost(inputs, sign, weight, found + step)
+                if new <= cost:
+                    break
+                step = step / 2
+            else:
                 break
+            found += step
+            if cost - new < 1e-6 * cost:
+                break
+            cost = new
         self._weights = found
+
+    def _cost(self, inputs: Array, sign: Array, weight: Array, found: Array) -> float:
+        """The negative log-likelihood with the ridge, which every step must lower."""
+        away = found - self._prior
+        return float(weight @ np.logaddexp(0, -sign * (inputs @ found)) + _RIDGE / 2 * (away @ away))

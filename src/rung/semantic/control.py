@@ -161,7 +161,7 @@ class Control:
         near = score >= _CLEAR
         ratio = (wrong[near].sum() + 8) / ((weight * doubt)[near].sum() + 8)
         order = np.argsort(-score, kind="stable")
-        risk = np.cumsum(doubt[order]) * max(float(ratio), 0.8) / len(score)
+        risk = np.cumsum(doubt[order]) * max(float(ratio), 0.25) / len(score)
         for at, share in enumerate(SHARES):
             fits = int(np.searchsorted(risk, share * self.limit, side="right"))
             self._thresholds[at] = float(score[order[fits - 1]]) if fits else _NEVER
