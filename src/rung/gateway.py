@@ -43,6 +43,7 @@ from rung.rungs.tool import ToolRung
 from rung.store.exact import ExactCache
 from rung.store.ledger import Ledger
 from rung.stores import Stores
+from rung.watching import Watchers
 from rung.wire.client import Client
 from rung.wire.proxy import client_for
 from rung.wiring import REMEMBERED, Wiring
@@ -77,6 +78,8 @@ class Gateway:
         self.lineup = Lineup()
         self.proving: Proving | None = None
         """what is learnt about models below the reference; None where trust is switched off"""
+        self.watchers = Watchers()
+        """pages that show climbs as they end"""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -254,6 +257,8 @@ class Gateway:
             self._ledger.record(row(record, with_text=self._ledger.store_text))
         if self._lines is not None:
             self._lines.add(line(record))
+        if self.watchers:
+            self.watchers.tell(record)
 
     def _learn(self, record: Climb) -> None:
         """What a good answer was like."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,23 +18,27 @@ from rung.call import Call
 from rung.config import Settings
 from rung.errors import RungError
 from rung.ladder.task import classify, warm
-from rung.local.bandwidth import Probe
+from rung.local.bandwidth import Probe, probe
 from rung.local.catalogue import Row, installed, rows
 from rung.local.fit import MARGIN, ram_needed
-from rung.local.hardware import Hardware
+from rung.local.hardware import Hardware, look
 from rung.local.known import Known, known
 from rung.local.predict import pace
 from rung.local.trial import recall
 from rung.providers.estimate import estimate_tokens
 from rung.providers.prices import PriceBook
 from rung.report.compare import wilson
-from rung.report.figures import Candidate, Evidence
+from rung.report.figures import USUAL, Assumptions, Candidate, Evidence
 from rung.report.importers import Recorded
 from rung.report.sketch import Interval
 from rung.report.traffic import COLUMNS, KIND_COLUMNS, Asked, Kind, Seen, Traffic, gather
-from rung.report.what_if import WhatIf
+from rung.report.verdict import Verdict, build
+from rung.report.what_if import NOTHING, WhatIf
 from rung.rungs.tool import ToolRung
 from rung.store.ledger_read import climbs, kinds
+
+USUAL_SPAN = 30 * 86400.0
+"""seconds of ledger a verdict is made of, unless told otherwise"""
 
 _OUTPUT = 200
 """output tokens of an answer nobody recorded"""
@@ -125,6 +130,44 @@ def evidence(cells: Sequence[Mapping[str, Any]], limit: float) -> list[Evidence]
         if key not in found or rank > found[key][0]:
             found[key] = rank, one
     return [one for _, one in found.values()]
+
+
+def weigh(
+    settings: Settings,
+    cells: Sequence[Mapping[str, Any]],
+    *,
+    traffic: Traffic | None = None,
+    what_if: WhatIf = NOTHING,
+    assumptions: Assumptions = USUAL,
+    labels: tuple[str, ...] = (),
+) -> Verdict:
+    """The verdict of this installation. `cells`: see `evidence`; `traffic` None: the last 30 days of the ledger.
+    Measures the machine for a moment and may read a large file: not on an event loop.
+
+    Raises RungError where there is nothing to compare.
+    """
+    path = settings.ledger.path
+    if traffic is None:
+        traffic = from_ledger(path, since=time.time() - USUAL_SPAN) if path.exists() else Traffic()
+    here = look()
+    speed = what_if.machine.probe if what_if.machine else probe(here.engine_threads, seconds=0.3)
+    machine = what_if.machine.hardware if what_if.machine else here
+    if traffic.simulated:
+        labels += (f"{traffic.simulated:,} calls were answered by simulators",)
+    if what_if.words:
+        labels += (f"what if {what_if.words}: predicted",)
+    prices = PriceBook.load(settings.prices)
+    reference, local = who(settings, traffic, what_if, machine)
+    return build(
+        traffic,
+        candidates(settings, prices, traffic, reference, local, machine, speed, what_if),
+        reference=reference,
+        local=local,
+        evidence=evidence(cells, assumptions.limit),
+        assumptions=assumptions,
+        labels=labels,
+        what_if=what_if,
+    )
 
 
 def who(settings: Settings, traffic: Traffic, what_if: WhatIf, hardware: Hardware) -> tuple[str, str]:

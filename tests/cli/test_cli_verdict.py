@@ -10,6 +10,7 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
+from rung import verdicts
 from rung.cli import verdict as cli
 from rung.local.bandwidth import Probe
 from rung.local.hardware import Hardware
@@ -50,7 +51,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RUNG_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(cli, "look", lambda: Hardware(4, 16 * GiB, 12 * GiB))
-    monkeypatch.setattr(cli, "probe", lambda threads, seconds: Probe(threads, 30e9, 850e6 * threads))
+    monkeypatch.setattr(verdicts, "look", lambda: Hardware(4, 16 * GiB, 12 * GiB))
+    monkeypatch.setattr(verdicts, "probe", lambda threads, seconds: Probe(threads, 30e9, 850e6 * threads))
     (tmp_path / "rung.toml").write_text(f'[ladder]\nreference = "{REFERENCE}"\n[providers.groq]\nkey = "k"\n')
 
     def make(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -15,7 +14,6 @@ from rung.cli.config import as_json, named_file
 from rung.cli.ledger import ledger_file, seconds
 from rung.cli.trust import cells
 from rung.config import Settings, load_here
-from rung.local.bandwidth import probe
 from rung.local.catalogue import installed
 from rung.local.hardware import look
 from rung.local.trial import recall
@@ -25,9 +23,9 @@ from rung.report.importers import read_traffic
 from rung.report.page import html
 from rung.report.render import markdown, text
 from rung.report.traffic import Traffic
-from rung.report.verdict import Verdict, build
+from rung.report.verdict import Verdict
 from rung.report.what_if import WhatIf, parse
-from rung.verdicts import candidates, evidence, from_ledger, from_recorded, who
+from rung.verdicts import from_ledger, from_recorded, weigh, who
 
 
 @click.command()
@@ -110,31 +108,15 @@ def _verdict(
     assumptions: Assumptions,
     path: Path | None,
 ) -> Verdict:
-    prices = PriceBook.load(settings.prices)
-    hardware = look()
-    labels: list[str] = []
+    labels: tuple[str, ...] = ()
     if file is not None:
-        reference, _ = who(settings, Traffic(), what_if, hardware)
+        reference, _ = who(settings, Traffic(), what_if, look())
+        prices = PriceBook.load(settings.prices)
         seen = asyncio.run(from_recorded(list(read_traffic(file)), reference, prices))
-        labels.append(f"predicted from {file.name}: the tools really ran, repeats were counted, the rest is estimated")
-    elif not ledger.exists() and not run:
-        seen = Traffic()
-    else:
+        labels = (f"predicted from {file.name}: the tools really ran, repeats were counted, the rest is estimated",)
+    elif ledger.exists():
         seen = from_ledger(ledger, since=time.time() - seconds(since), run=run)
-    if seen.simulated:
-        labels.append(f"{seen.simulated:,} calls were answered by simulators")
-    measured: Any = what_if.machine.probe if what_if.machine else probe(hardware.engine_threads, seconds=0.3)
-    if what_if.words:
-        labels.append(f"what if {what_if.words}: predicted")
-    machine = what_if.machine.hardware if what_if.machine else hardware
-    reference, local = who(settings, seen, what_if, machine)
-    return build(
-        seen,
-        candidates(settings, prices, seen, reference, local, machine, measured, what_if),
-        reference=reference,
-        local=local,
-        evidence=evidence(cells(path), assumptions.limit),
-        assumptions=assumptions,
-        labels=tuple(labels),
-        what_if=what_if,
-    )
+    else:
+        seen = Traffic()
+    told = cells(path)
+    return weigh(settings, told, traffic=seen, what_if=what_if, assumptions=assumptions, labels=labels)
