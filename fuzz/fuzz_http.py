@@ -8,6 +8,8 @@ Each input is given to one connection whole and to another in pieces. Held to, e
 - what comes out is a row of well-formed responses; a refusal has the API's error shape and is the last;
 - whole or in pieces, the application sees the same requests and the client the same answers (only the reason
   of a refusal may differ: which limit is met first depends on what has come);
+- what comes once more on the same connection, the same or changed a little, fares as on a new one (the server
+  knows a head again);
 - what the application sees is no smuggled thing: one Host, one way to tell the length, and that length.
 
 Prints one JSON line; exits 1 with the offending input at the first failure.
@@ -30,6 +32,7 @@ from typing import Any, cast
 from fuzz.mutate import Mutator
 
 from rung.doors.edge import Edge, ServerState
+from rung.doors.intake import IDLE
 from rung.doors.protocol import EdgeProtocol
 
 SEEDS = [
@@ -124,6 +127,7 @@ class Wire:
     def __init__(self) -> None:
         self.written = bytearray()
         self.paused = False
+        self.closed = False
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -142,9 +146,11 @@ class Wire:
     def resume_reading(self) -> None:
         self.paused = False
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self.closed = True
 
-    def abort(self) -> None: ...
+    def abort(self) -> None:
+        self.closed = True
 
 
 class Fuzzer:
@@ -155,6 +161,7 @@ class Fuzzer:
         self._mutator = mutator
         self._state = ServerState(self._app, EDGE)
         self._seen: list[Request] = []
+        self._open = False  # did the last connection wait for another request?
         self._noise: list[str] = []
         self._listener = logging.Handler()
         self._listener.emit = lambda record: self._noise.append(record.getMessage())  # type: ignore[method-assign]
@@ -192,17 +199,27 @@ class Fuzzer:
             cut = await self._give(pieces)
             if not _alike(whole, cut):
                 raise Failure(f"whole: {str(whole)[-800:]}\nin pieces: {str(cut)[-800:]}")
+            if self._open:
+                more = self._mutator.nearly(data)
+                pieces = [data, more]
+                again, alone = await self._give(pieces, told=1), await self._give([more])
+                if not _alike(again, alone):
+                    raise Failure(f"again: {str(again)[-800:]}\nalone: {str(alone)[-800:]}")
         except Exception as error:
             raise Failure(f"{type(error).__name__}: {error}\ninput: {data!r}\npieces: {pieces!r}") from error
         self.statuses.update(status for status, _ in whole[1])
 
-    async def _give(self, pieces: Sequence[bytes]) -> Outcome:
-        self._seen = []
+    async def _give(self, pieces: Sequence[bytes], told: int = 0) -> Outcome:
+        """What becomes of `pieces` on one connection, from the piece numbered `told` on."""
         connection, wire = EdgeProtocol(self._state), Wire()
         connection.connection_made(cast(asyncio.Transport, wire))
-        for piece in pieces:
+        for number, piece in enumerate(pieces):
+            if number == told:
+                self._seen = []
+                wire.written.clear()
             connection.data_received(piece)
             await self._settle()
+        self._open = not wire.closed and connection._intake.phase == IDLE
         connection.eof_received()
         await self._settle()
         connection.connection_lost(None)

@@ -33,6 +33,16 @@ class Mutator:
             data = random.choice(self._steps)(data)
         return data[: self._longest]
 
+    def nearly(self, data: bytes) -> bytes:
+        """`data`, or `data` with one byte changed, added or taken away."""
+        choose, place = self._random.randrange(5), self._random.randrange(len(data) + 1)
+        byte = bytes([self._random.choice(b"0123456789 \r\n:aZ\x00\xff")])
+        if choose == 0:
+            return data[:place] + byte + data[place + 1 :]
+        if choose == 1:
+            return data[:place] + byte + data[place:]
+        return data[:place] + data[place + 1 :] if choose == 2 else data
+
     def pieces(self, data: bytes) -> list[bytes]:
         """`data` cut at up to eight places."""
         cuts = sorted(self._random.randrange(len(data) + 1) for _ in range(self._random.randrange(1, 9)))
