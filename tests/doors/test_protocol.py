@@ -419,6 +419,68 @@ async def test_all_in_one_packet_the_answers_still_come_in_order() -> None:
     assert [reply.status for reply in slow] == [200, 200, 400]
 
 
+# --- heads that come again
+
+
+def _asking(body: bytes, *headers: bytes) -> bytes:
+    return _post(*headers, b"Content-Length: %d" % len(body), body=body)
+
+
+async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> dict[str, Any]:
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return dict(json.loads(await reader.readexactly(length)))
+
+
+async def test_a_head_that_comes_again_is_the_same_request_with_another_body() -> None:
+    site = Site()
+    async with served(site) as (_, port):
+        reader, writer = await connect(port)
+        told = [await _exchange(reader, writer, _asking(body, b"X-A: b")) for body in (b"a", b"b", b"0123456789", b"")]
+        other = await _exchange(reader, writer, _asking(b"c", b"X-A: c"))
+        writer.close()
+    assert [one["body"] for one in told] == ["a", "b", "0123456789", ""]
+    assert [dict(one["headers"])["content-length"] for one in told] == ["1", "1", "10", "0"]
+    assert {dict(one["headers"])["x-a"] for one in told} == {"b"}
+    assert dict(other["headers"])["x-a"] == "c"
+    assert {key for scope in site.scopes for key in scope} == set(site.scopes[0])
+
+
+@pytest.mark.parametrize("cut", [5, 40, -1])
+async def test_a_head_that_comes_again_may_be_cut_anywhere(cut: int) -> None:
+    async with served(Site()) as (_, port):
+        reader, writer = await connect(port)
+        await _exchange(reader, writer, _asking(b"first"))
+        request = _asking(b"second")
+        writer.write(request[:cut])
+        await writer.drain()
+        await asyncio.sleep(0)
+        assert (await _exchange(reader, writer, request[cut:]))["body"] == "second"
+        writer.close()
+
+
+async def test_two_requests_with_a_head_that_came_before_are_two() -> None:
+    async with served(Site()) as (_, port):
+        reader, writer = await connect(port)
+        await _exchange(reader, writer, _asking(b"1"))
+        writer.write(_asking(b"22") + closing(_asking(b"333")))
+        replies = parse_replies(await asyncio.wait_for(reader.read(), 20))
+        writer.close()
+    assert [json.loads(reply.body)["body"] for reply in replies] == ["22", "333"]
+
+
+@pytest.mark.parametrize("length", [b"003", b"007", b"+3", b"3 ", b"0x3", b"3,3", b"99999999999", b"-1", b"2", b""])
+async def test_a_strange_length_fares_the_same_after_a_head_that_was_good(length: bytes) -> None:
+    """Whatever a fresh connection makes of it."""
+    again = _asking(b"abc")
+    strange = again.replace(b"Content-Length: 3", b"Content-Length: " + length)
+    async with served(Site()) as (_, port):
+        fresh = [reply.status for reply in await talk(port, strange + closing(HELLO))]
+        after = [reply.status for reply in await talk(port, again, strange + closing(HELLO))][1:]
+    assert after == fresh
+
+
 # --- limits of size
 
 
