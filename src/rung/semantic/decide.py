@@ -8,7 +8,8 @@ with what the reference's answer turned out to equal, or `passed` for a hit that
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -29,7 +30,9 @@ _CANDIDATES = 3
 _REFIT = 250
 _KEYS, _EACH, _TRIED = 16, 3, 4
 """signatures remembered per answer, entries per signature, entries tried per candidate"""
-_FEATURES = 13
+_FEATURES = 14
+_QUARANTINED, _NEAR = 256, 0.8
+"""wrong hits remembered; cosine from which a query lies in a wrong hit's neighbourhood"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +91,14 @@ class Decider:
 
     def __init__(self, embedding: int, limit: float = 0.01, seed: int = 0) -> None:
         self._rng = np.random.default_rng(seed)
+        self._embedding = embedding
         self._answers = AnswerModel(width(embedding), self._rng)
         self._calibrator = Calibrator(_prior())
         self.control = Control(limit)
         self._merged: dict[int, int] = {}
         self._next = 0
         self._refit_at = _REFIT
+        self._wrong: deque[tuple[int, Vector]] = deque(maxlen=_QUARANTINED)
         self._kept: dict[int, dict[int, list[tuple[int, Words]]]] = {}
 
     def decide(self, prompt: str, embedding: Vector, neighbours: Sequence[Neighbour]) -> Decision:
@@ -107,6 +112,9 @@ class Decider:
         best: _Candidate | None = None
         reason = "no_candidate"
         for answer in order[:_CANDIDATES]:
+            if self._is_quarantined(answer, embedding):
+                reason = "quarantined" if best is None else reason
+                continue
             candidate, why = self._candidate(answer, said, guess, near)
             if candidate is None:
                 reason = f"veto_{why}" if best is None else reason
@@ -150,6 +158,8 @@ class Decider:
                 self._merge(other, answer)
         if decision.features is not None:
             right = self.answer(decision.answer) == answer
+            if decision.serve and not right:
+                self.quarantine(decision)
             self._calibrator.add(decision.features, right, 1 / decision.pi)
             self.control.labelled(decision.p, not right, decision.pi)
         else:
@@ -157,6 +167,22 @@ class Decider:
         self._answers.learn(decision.vector, answer)
         self._refit()
         return answer
+
+    def quarantine(self, decision: Decision) -> None:
+        """A hit was wrong, by an audit or by feedback: its answer is not served near its query any more."""
+        self._wrong.append((self.answer(decision.answer), decision.vector[: self._embedding].copy()))
+
+    def forget(self, entries: Collection[int]) -> None:
+        """Entries are gone: they are never served again. What was learned from them in numbers stays."""
+        gone = set(entries)
+        for kept in self._kept.values():
+            for key in list(kept):
+                kept[key] = [one for one in kept[key] if one[0] not in gone]
+                if not kept[key]:
+                    del kept[key]
+
+    def _is_quarantined(self, answer: int, embedding: Vector) -> bool:
+        return any(wrong == answer and float(vector @ embedding) >= _NEAR for wrong, vector in self._wrong)
 
     def stored(self, entry: int, answer: int, said: Words) -> None:
         """An entry was stored under an answer: it may be served where no near one may."""
@@ -240,6 +266,7 @@ class Decider:
         if row != OTHER:
             mine = float(guess.logits[row])
             margin = mine - (guess.second if mine >= guess.first else guess.first)
+        age = min((one.age for theirs, one in near if theirs == answer), default=0.0)
         different = max((one.similarity for theirs, one in near if theirs != answer), default=0.0)
         votes = sum(theirs == answer for theirs, _ in near[:_VOTERS]) / _VOTERS
         logit = head(found)
@@ -258,6 +285,7 @@ class Decider:
                 max(-8.0, float(guess.log_p[OTHER])),
                 float(said.signature.program is not None),
                 max(0.0, closest - 0.8),
+                math.log1p(max(0.0, age) / 86400),
             )
         )
 
