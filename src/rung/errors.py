@@ -50,6 +50,7 @@ class RungError(Exception):
     code: str = "internal_error"
     type: str = "api_error"
     allow: str = ""
+    challenge: str = ""
     """of a 405: the methods there are (RFC 9110 §15.5.6)"""
 
     def __init__(

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from rung.call import Call
-from rung.doors import openai
+from rung.doors import openai, page
 from rung.doors.exchange import Exchange, Receive, Scope, Send
 from rung.doors.feedback import feedback
 from rung.doors.reply import JSON, AsgiReply, Reply, error_head, head, send_whole
 from rung.doors.request import Admitted, Guard, Headers, admit, chat_call, check_json, check_once
-from rung.errors import InvalidRequestError, RequestTooLargeError, RungError
+from rung.errors import AuthenticationError, InvalidRequestError, RequestTooLargeError, RungError
 from rung.gateway import Gateway
 
 log = logging.getLogger("rung")
@@ -68,13 +68,40 @@ class App:
             await send_whole(reply, *_refusal(error, scope))
 
     async def _route(self, scope: Scope, receive: Receive, reply: Reply) -> None:
-        path, method = scope["path"], scope["method"]
+        path = scope["path"]
         settings = self.gateway.settings
         if path == CHAT:
             admitted = self._admit(scope)
             call = self._call(admitted, await read_body(receive, settings.server.body_limit))
             await openai.chat(self.gateway, call, reply, settings.server.heartbeat, scope.get("state", {}))
             return
+        if path == "/" or path.startswith(("/page/", "/admin/")):
+            await self._page(scope, receive, reply)
+            return
+        await self._rest(scope, receive, reply)
+
+    async def _page(self, scope: Scope, receive: Receive, reply: Reply) -> None:
+        """The page and what it reads; a browser without a key is asked for one."""
+        path, method = scope["path"], scope["method"]
+        guard, headers = self._checked(scope)
+        try:
+            guard.tenant(headers)
+        except AuthenticationError as error:
+            error.challenge = 'Basic realm="rung: any name, and one of its keys"'
+            raise
+        own = path in page.ROUTES or not path.startswith("/admin/")
+        if own and method not in _READS:
+            raise _wrong_method(*_READS)
+        if path == "/admin/events":
+            await page.events(self.gateway, reply, scope.get("state", {}))
+        elif path in page.ROUTES:
+            await page.told(self.gateway, path, reply)
+        elif not own or not await page.file(path, headers.get(b"accept-language", b"").decode("latin-1"), reply):
+            await self._rest(scope, receive, reply)
+
+    async def _rest(self, scope: Scope, receive: Receive, reply: Reply) -> None:
+        path, method = scope["path"], scope["method"]
+        settings = self.gateway.settings
         guard, headers = self._checked(scope)
         if path == "/healthz":
             if method not in _READS:

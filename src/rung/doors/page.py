@@ -17,6 +17,8 @@ from rung.store.ledger import tail
 from rung.verdicts import weigh
 from rung.web.pages import CSP, asset
 
+ROUTES = ("/admin/events", "/admin/climbs", "/admin/verdict")
+
 LOOK = 2.0
 """seconds between two looks whether the gateway is about to stop"""
 

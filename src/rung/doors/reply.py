@@ -189,6 +189,8 @@ def error_head(error: RungError, record: Climb | None = None) -> bytes:
     lines = [JSON, "x-should-retry: false"]
     if error.allow:
         lines.append(f"allow: {error.allow}")
+    if error.challenge:
+        lines.append(f"www-authenticate: {error.challenge}")
     if error.status == 429:
         wait = getattr(error, "retry_after", None)
         for fault in getattr(error, "faults", ()):

@@ -7,6 +7,7 @@ without a preflight (https://fetch.spec.whatwg.org/#cors-preflight-fetch).
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -49,7 +50,7 @@ class Guard:
             if len(self._seen_hosts) < _TENANTS_REMEMBERED:
                 self._seen_hosts.add(host)
         origin = headers.get(b"origin")
-        if origin is not None and origin.lower() not in self._origins:
+        if origin is not None and origin.lower() not in self._origins and not _same_origin(origin, host):
             raise ForbiddenError(
                 "calls from web pages are refused; add the page's origin to server.allowed_origins",
                 code="origin_not_allowed",
@@ -115,7 +116,17 @@ def _token(headers: Headers) -> bytes:
     if value is None:
         return headers.get(b"x-api-key", b"")
     scheme, _, token = value.partition(b" ")
+    if scheme.lower() == b"basic":  # all that a browser can send with a page (RFC 7617); the name is not looked at
+        try:
+            return base64.b64decode(token.strip(), validate=True).partition(b":")[2]
+        except ValueError:
+            return b""
     return token.strip() if scheme.lower() == b"bearer" else b""
+
+
+def _same_origin(origin: bytes, host: bytes) -> bool:
+    """Is it our own page? `host` is on the allow-list, so no foreign name can be it (DNS rebinding)."""
+    return origin.lower() in (b"http://" + host.lower(), b"https://" + host.lower())
 
 
 class Admitted(NamedTuple):
