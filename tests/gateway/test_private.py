@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rung.answer import Declined
@@ -25,8 +25,10 @@ from rung.errors import (
 )
 from rung.ladder.budget import RetryBudget
 from rung.ladder.climb import Climb, climb
-from rung.ladder.policy import NAMES, Lineup, plan
-from rung.ladder.privacy import check_nothing_remote
+from rung.ladder.hedge import Hedger, HedgeRules
+from rung.ladder.policy import NAMES, Lineup, explain, plan, split
+from rung.ladder.privacy import PrivateCalls, check_nothing_remote
+from rung.record import line, row
 from rung.testing import ScriptedRung, completion_reply, make_call
 from rung.wire.client import Client, Deadlines, Origin
 
@@ -92,6 +94,49 @@ async def test_no_ladder_fault_or_mode_sends_a_private_call_away(lineup, direct,
     finally:
         await record.finish()
     assert not [rung for rung in away if rung is not None and rung.asked]
+
+
+SECRETS = {
+    "card": "4111 1111 1111 1111",
+    "iban": "DE89 3704 0044 0532 0130 00",
+    "email": "bob@acme.fr",
+    "phone": "+33 6 12 34 56 78",
+    "key": "sk-proj-Abc123dEf456GhI789jKl012",
+}
+
+
+@settings(max_examples=40)
+@given(
+    lineup=lineups(),
+    direct=st.one_of(st.none(), rungs("cloud", False)),
+    model=st.sampled_from(NAMES),
+    mode=st.sampled_from(MODES),
+    kind=st.sampled_from(sorted(SECRETS)),
+    around=st.text(st.sampled_from("abc, .\n"), max_size=20),
+    stream=st.booleans(),
+)
+async def test_no_ladder_sends_away_what_was_found_nor_repeats_it(lineup, direct, model, mode, kind, around, stream):
+    secret = SECRETS[kind]
+    call = make_call(f"{around} {secret} {around}", model=model, mode=mode, task="math", stream=stream, continues=True)
+    PrivateCalls(detect=["all"]).apply(call)
+    assert (call.private, kind in call.found) == (True, True)
+    record = Climb(call)
+    away = [lineup.reference, lineup.fast, lineup.strong, *lineup.clouds, *lineup.reference_for.values(), direct]
+    told = []
+    try:
+        first, models = split(plan(call, lineup, direct))
+        hedger = Hedger(HedgeRules(), RetryBudget(1, 10))
+        await climb(call, first, record, RetryBudget(1, 10), hedger, lambda: models)
+        if stream:
+            _ = [event async for event in record.events()]
+    except (PrivacyError, LadderExhausted, InvalidRequestError, BadAnswerFault) as error:
+        told.append(json.dumps(error.body()))
+    finally:
+        await record.finish()
+    assert not [rung for rung in away if rung is not None and rung.asked]
+    kept = row(record, with_text=True)
+    told += [explain(call, record.rungs, lineup, [], "price"), json.dumps(line(record)), repr(kept)]
+    assert not any(secret in text for text in told)
 
 
 DATA = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA//"}}

@@ -76,7 +76,7 @@ def settings(place, sim, providers, toml):
 
 @pytest.fixture
 def inside(tmp_path):
-    """-> async with inside(scenario, *providers) as (gateway, sim): the gateway in process, the simulators behind it."""
+    """-> async with inside(scenario, *providers) as (gateway, sim): in process, with the simulators behind it."""
 
     @asynccontextmanager
     async def connected(scenario, *providers, toml=""):

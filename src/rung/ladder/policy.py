@@ -95,12 +95,12 @@ def explain(call: Call, rungs: Sequence[Rung], lineup: Lineup, offers: Sequence[
     if call.private:
         why = f" ({', '.join(call.found)} found in it)" if call.found else ""
         return f"private{why}: only what stays on this machine"
-    reference = lineup.reference_for.get(call.task)
+    own, general = lineup.reference_for.get(call.task), lineup.reference
     parts = []
-    if reference is not None and reference in rungs:
-        parts.append(f"{reference.model} is the reference for {call.task}")
-    elif lineup.reference is not None and lineup.reference in rungs:
-        parts.append(f"{lineup.reference.model} is the reference")
+    if own is not None and own in rungs:
+        parts.append(f"{own.model} is the reference for {call.task}")
+    if general is not None and general in rungs and general is not own:
+        parts.append(f"then {general.model}" if parts else f"{general.model} is the reference")
     if told := order.told(offers, by):
         parts.append(f"then {told}" if parts else told)
     return "; ".join(parts) or f"{call.model} was asked for"
