@@ -273,3 +273,17 @@ async def test_a_fault_after_the_commit_point_counts_too(make: Callable[..., Oll
     assert await backend.ready(20)
     backend.broke(backend.origin, fault)
     assert backend.health.state == ("gone" if isinstance(fault, ConnectFault) else "failing")
+
+
+@pytest.mark.parametrize(
+    ("model", "alias"),
+    [
+        ("qwen2.5-coder:1.5b", "qwen2.5-coder-1.5b"),
+        ("Qwen/Qwen2.5-Coder-7B", "Qwen/Qwen2.5-Coder-7B"),
+        ("a\r\nset-cookie: x", "a-set-cookie-x"),
+        ("modèle", "mod-le"),
+    ],
+)
+async def test_a_name_that_no_header_could_hold_is_made_one(client: Client, model: str, alias: str) -> None:
+    backend = Server(client, Origin("http", "127.0.0.1", 9), "/v1", model)
+    assert (backend.alias, backend.model) == (alias, model)

@@ -19,7 +19,7 @@ from rung.local.ollama import Model, OllamaHost
 from rung.wire.client import Client, Deadlines
 from rung.wire.origin import Origin
 
-SECONDS = 0.3
+SECONDS = 0.25
 
 OLLAMA = Origin("http", "127.0.0.1", 11434)
 SERVERS = (Origin("http", "127.0.0.1", 1234), Origin("http", "127.0.0.1", 8080), Origin("http", "127.0.0.1", 8000))

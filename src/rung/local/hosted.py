@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -25,6 +26,10 @@ from rung.wire.origin import Origin
 
 LOOKED = 10.0
 """seconds for which what was seen is taken to be still so"""
+
+
+_ODD = re.compile(r"[^A-Za-z0-9._/@+-]+")
+"""what a server may call its models, and no header or model name of ours should hold"""
 
 
 class Hosted(ABC):
@@ -54,7 +59,7 @@ class Hosted(ABC):
         self.origin: Origin | None = origin
         self.base_path = base_path
         self.model = model
-        self.alias = model.replace(":", "-")
+        self.alias = _ODD.sub("-", model)
         self.version = ""
         self.context = 0
         self.speed = Speed() if speed is None else speed
