@@ -124,6 +124,7 @@ class Intake:
                 # The parser stands between two requests, so it would find in these bytes what it found in the last.
                 self._take(self._last.scope, body, True, 0, self._last)
                 return False
+        self._last = None
         self._begun = 0
         try:
             self._parser.feed_data(data)
