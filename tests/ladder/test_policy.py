@@ -127,7 +127,8 @@ def test_who_is_meant_does_not_stand_in_for_itself(call, expected):
         (make_call(), "deepseek:pro is the reference; then by expected price: groq:big ~0.000002 USD"),
         (
             make_call(task="extraction"),
-            "groq:quick is the reference for extraction; then deepseek:pro; then by expected price: groq:big ~0.000002 USD",
+            "groq:quick is the reference for extraction; then deepseek:pro; "
+            "then by expected price: groq:big ~0.000002 USD",
         ),
         (make_call(private=True), "private: only what stays on this machine"),
         (make_call(private=True, found=("card",)), "private (card found in it): only what stays on this machine"),
