@@ -45,6 +45,7 @@ def kept(tmp_path: Path) -> dict[str, str]:
     ]
     cells[0].answered(10)
     cells[0].account(saved=3_000_000, spent=1_000_000)
+    kept = {cell.key.task: cell_id(cell.key) for cell in cells}
     path = tmp_path / "rung" / "trust.sqlite3"
     with closing(open_database(path, TRUST)) as db:
         for cell in cells:
@@ -55,12 +56,16 @@ def kept(tmp_path: Path) -> dict[str, str]:
                 store.save_feedback(f"r-{name}", "t", "wrong", False, name, 1.0),
             ):
                 db.execute(sql, values)
+        label = store.Label(
+            *(kept["math"], 1, 1.0, "shadow", "r", b"s", b"f", 1.0, 0.5, False, "judged by openai:big", "", 5, "{}")
+        )
         for sql, values in (
+            store.save_label(label),
             store.reserve("s", store.today(time.time()), 2_000_000),
             store.save_cell("broken", b"{}", 1.0),
         ):
             db.execute(sql, values)
-    return {cell.key.task: cell_id(cell.key) for cell in cells}
+    return kept
 
 
 def run(*args: str) -> Result:
@@ -77,6 +82,7 @@ def test_the_table(kept: dict[str, str]) -> None:
     assert "$0.000002" in opened
     assert (kept["classification"] in unsure, "50.0%" in unsure) == (True, True)
     assert "5 calls" in shadow
+    assert "math (judged)" in shadow
     assert "comparing cost $0.000002 of $0.5 today; 0 comparisons wait" in lines
 
 
@@ -96,6 +102,7 @@ def test_explain_says_what_is_missing(kept: dict[str, str]) -> None:
     assert text.startswith("math on local:small, held against openai:big.")
     assert "about 10 more labels" in text
     assert "0 right, 1 wrong" in text
+    assert "1 of its labels are judged" in text
     assert "opened (evidence), epoch 1" in text
 
 

@@ -11,6 +11,7 @@ from rung.errors import RungError
 from rung.ladder.trust import Cell
 from rung.learning.people import feedback, obey
 from rung.store import trust as store
+from rung.testing import make_call
 
 
 async def test_a_cell_opens_after_enough_agreeing_shadows_and_then_answers(bench):
@@ -325,3 +326,11 @@ async def test_a_bug_in_a_gate_sends_the_call_up(bench, monkeypatch):
     monkeypatch.setattr(bench.learner, "behind", lambda *told: 1 / 0)
     assert (await bench.call()).answer.model == REFERENCE
     assert len(logged) == 2
+
+
+async def test_a_reload_does_not_open_the_gate_of_a_call_under_way(bench):
+    await bench.start()
+    gate = bench.learner.gate(make_call("x", task="extraction"), bench.reference)
+    bench.learner.reload(bench.told, ())
+    assert gate.guards(bench.local)
+    assert not bench.learner.gate(gate.call, bench.reference).guards(bench.local)

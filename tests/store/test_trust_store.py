@@ -143,10 +143,13 @@ def test_what_a_command_shows(kept: TrustStore) -> None:
         kept.put(trust.save_change("c1", f"change {number}", float(number)))
     assert kept.flush(5)
 
+    kept.put(trust.save_label(a_label()), trust.save_label(a_label(comparator="judged by a:b", cost_pico=9)))
+    assert kept.flush(5)
     shown = trust.read(kept.path, Clock().now, changes=2)
 
     assert (shown.cells, shown.jobs, shown.spent_pico) == ({"c1": b"x"}, 1, 5)
     assert shown.changes == [(1.0, "c1", "change 1"), (2.0, "c1", "change 2")]
+    assert (shown.costs, shown.judged) == ({"c1": 9}, {"c1": 1})
     assert shown.feedback == {"c1": (1, 2)}  # the last word of a caller counts
 
 

@@ -36,7 +36,7 @@ def command(context: click.Context, path: Path | None, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     settings, kept, cells = _read(path)
-    rows = [{**describe(name, cell, kept.costs.get(name, 0)), **_feedback(kept, name)} for name, cell in ordered(cells)]
+    rows = [_row(kept, name, cell) for name, cell in ordered(cells)]
     if as_json:
         click.echo(orjson.dumps(_all(settings, kept, rows)).decode())
         return
@@ -64,12 +64,14 @@ def explain(cell: str, path: Path | None, as_json: bool) -> None:
     lines = words(cells[name])
     changes = [(at, what) for at, of, what in kept.changes if of == name]
     if as_json:
-        told = describe(name, cells[name], kept.costs.get(name, 0))
         history = [{"at": at, "what": what} for at, what in changes]
-        click.echo(orjson.dumps({**told, **_feedback(kept, name), "words": lines, "changes": history}).decode())
+        told = {**_row(kept, name, cells[name]), "words": lines, "changes": history}
+        click.echo(orjson.dumps(told).decode())
         return
     for line in lines:
         click.echo(line)
+    if kept.judged.get(name):
+        click.echo(f"{kept.judged[name]} of its labels are judged: a model said whether the answers agree.")
     good, bad = kept.feedback.get(name, (0, 0))
     if good + bad:
         click.echo(f"Callers said of its answers: {good} right, {bad} wrong.")
@@ -135,7 +137,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
         lines.append(
             (
                 row["cell"],
-                row["task"],
+                row["task"] + (" (judged)" if row.get("judged") else ""),
                 row["model"] + (" (simulated)" if row["simulated"] else ""),
                 f"{row['limit'] * 100:g}%",
                 row["state"] + (" (pinned)" if row["pinned"] else ""),
@@ -186,9 +188,11 @@ def _read(path: Path | None) -> tuple[Settings, store.Kept, dict[str, Cell]]:
     return settings, kept, {name: cell for name, cell in found.items() if cell is not None}
 
 
-def _feedback(kept: store.Kept, name: str) -> dict[str, int]:
+def _row(kept: store.Kept, name: str, cell: Cell) -> dict[str, Any]:
+    """`describe`, with what only the file knows."""
     good, bad = kept.feedback.get(name, (0, 0))
-    return {"feedback_right": good, "feedback_wrong": bad}
+    known = {"feedback_right": good, "feedback_wrong": bad, "judged": kept.judged.get(name, 0)}
+    return {**describe(name, cell, kept.costs.get(name, 0)), **known}
 
 
 def _all(settings: Settings, kept: store.Kept, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ async def show(file: Path | None, calls: int) -> None:
         home = Path(folder)
         asked = list(questions(calls))
         scenario = await asyncio.to_thread(_scenario, home, asked)
-        async with simulator(scenario, seed=1, clock=RealClock(speed=200)) as sim:
+        async with simulator(scenario, seed=1, clock=RealClock(speed=2000)) as sim:
             settings = await asyncio.to_thread(_settings, home, sim.url("openai"), file)
             async with Gateway(settings) as gateway:
                 await _ask_all(gateway, asked)

@@ -52,12 +52,13 @@ class CallGate:
         self.refused: dict[str, Held] = {}
         """by model"""
         self._cells = cells
+        self._candidates = cells.candidates  # a reload makes new rungs; this call goes on with the old ones
         self._passed = False
         self._fingerprint = ""
 
     @property
     def candidates(self) -> Sequence[Rung]:
-        return [rung for rung in self._cells.candidates if rung.model != self.reference.model]
+        return [rung for rung in self._candidates if rung.model != self.reference.model]
 
     @property
     def fingerprint(self) -> str:
@@ -69,7 +70,7 @@ class CallGate:
         """Must `rung`, which is about to be asked, be proved? Not once the reference itself has been asked."""
         if rung.model == self.reference.model:
             self._passed = True
-        return not self._passed and rung in self._cells.candidates
+        return not self._passed and rung in self._candidates
 
     def refusal(self, rung: Rung) -> str:
         """Why `rung` need not even be asked; empty if it may be."""

@@ -231,6 +231,7 @@ class TrustStore:
 
 
 _COSTS = "SELECT cell, coalesce(sum(cost_pico), 0) FROM labels GROUP BY cell"
+_JUDGED = "SELECT cell, count(*) FROM labels WHERE comparator LIKE 'judged%' GROUP BY cell"
 _SPENT = "SELECT coalesce(sum(coalesce(settled_pico, reserved_pico)), 0) FROM spends WHERE day = ?"
 
 
@@ -252,9 +253,11 @@ class Kept(msgspec.Struct):
     """(right, wrong) by cell"""
     costs: dict[str, int]
     """pico-dollars of all labels, by cell"""
+    judged: dict[str, int]
+    """labels that a judge has made, by cell"""
 
 
-NOTHING = Kept({}, [], 0, 0, [], {}, {})
+NOTHING = Kept({}, [], 0, 0, [], {}, {}, {})
 
 
 def read(path: Path, at: float, *, changes: int = 200) -> Kept:
@@ -272,6 +275,7 @@ def read(path: Path, at: float, *, changes: int = 200) -> Kept:
             [(row["at"], row["cell"], row["what"]) for row in reversed(told)],
             {row["cell"]: (row["good"], row["bad"]) for row in words},
             dict(db.execute(_COSTS).fetchall()),
+            dict(db.execute(_JUDGED).fetchall()),
         )
 
 
