@@ -14,7 +14,7 @@ import pytest
 from rung.answer import Answer, Event, Evidence, Usage
 from rung.call import Call
 from rung.errors import BadAnswerFault, RejectedFault
-from rung.local.prefix import Heads
+from rung.local.heads import Heads
 from rung.local.speeds import Speed
 from rung.providers.embedded import Embedded
 from rung.testing import make_call

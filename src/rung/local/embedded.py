@@ -13,8 +13,8 @@ from rung.errors import Fault, ModelFileError
 from rung.local import engine as engines
 from rung.local.desk import Desk
 from rung.local.engine import Engine
+from rung.local.heads import Heads
 from rung.local.health import STOPPED, Health, Listener, State
-from rung.local.prefix import Heads
 from rung.local.pulse import Pulse
 from rung.local.speculate import Gauge
 from rung.local.speeds import Speed

@@ -22,7 +22,7 @@ from rung.call import Call
 from rung.errors import BadAnswerFault, ConnectFault, EngineFault, Fault
 from rung.local import grammar, labels
 from rung.local.backend import Backend
-from rung.local.prefix import Heads
+from rung.local.heads import Heads
 from rung.local.speculate import Gauge, Kind, drafted, kind_of
 from rung.local.speeds import timings
 from rung.local.toolcalls import read_tool_calls

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rung.call import Call
-from rung.local.prefix import Heads
+from rung.local.heads import Heads
 from rung.testing import make_call
 
 LONG = "You are a careful clerk. " * 80
