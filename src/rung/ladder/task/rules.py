@@ -19,7 +19,7 @@ class Ruling(NamedTuple):
 
 
 _DOCUMENT = frozenset({"json", "xml", "yaml", "toml", "rows", "sql", "code", "schema"})
-_CODE = frozenset({"code", "sql", "stub"})
+_CODE = frozenset({"code", "sql", "bodiless"})
 
 
 def decide(reading: Reading) -> Ruling | None:
@@ -68,7 +68,7 @@ def _formatting(reading: Reading) -> Ruling | None:
     """A document is there, and its form or validity is all that is asked about."""
     near, marks = reading.near, reading.marks
     document = marks & _DOCUMENT
-    if not document or "options" in marks or ("code_first" in marks and "stub" in marks):
+    if not document or "options" in marks or ("code_first" in marks and "bodiless" in marks):
         return None
     first = reading.words[reading.start] if reading.words else ""
     if (first in _MAKES and near & {"codenoun", "appnoun", "writedoc", "schemanoun"}) or near & {
@@ -162,7 +162,7 @@ def _translation(reading: Reading) -> Ruling | None:
 
 
 def _code(reading: Reading) -> Ruling | None:
-    if "stub" in reading.marks and "code_first" in reading.marks:
+    if "bodiless" in reading.marks and "code_first" in reading.marks:
         return Ruling("code_generation", 0.97, "a function's head and docstring without its body")
     return None
 

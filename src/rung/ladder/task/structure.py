@@ -21,7 +21,7 @@ _CODE_LINE = re.compile(
     r"CREATE TABLE|ALTER TABLE|#!/|return\b.*[;)]?$|for \(|if \(|while \(|print\(|<\?php|using namespace|int main)",
     re.MULTILINE | re.IGNORECASE,
 )
-_STUB = re.compile(r"def \w+\([^)]*\)[^:\n]*:\s*(?:\"\"\"|''')", re.DOTALL)
+_BODILESS = re.compile(r"def \w+\([^)]*\)[^:\n]*:\s*(?:\"\"\"|''')", re.DOTALL)
 _SQL = re.compile(r"\bselect\b[^;]{1,200}\bfrom\b", re.IGNORECASE | re.DOTALL)
 _PARAMETERS = re.compile(r'"(?:parameters|arguments|input_schema|args)"\s*:')
 _NAME = re.compile(r'"name"\s*:\s*"')
@@ -152,8 +152,8 @@ def lift(text: str, marks: set[str]) -> str:
         marks.add("code")
         if not text[: code.start()].strip():
             marks.add("code_first")
-        if _STUB.search(text):
-            marks.add("stub")
+        if _BODILESS.search(text):
+            marks.add("bodiless")
     if '"""' in text or '"' in text or "“" in text or "«" in text:
         if _JSON_START.search(text):
             text = _lift_json(text, marks)
@@ -220,8 +220,8 @@ def _look(payload: str, marks: set[str]) -> None:
         marks.add("xml")
     if _CODE_LINE.search(payload):
         marks.add("code")
-        if _STUB.search(payload):
-            marks.add("stub")
+        if _BODILESS.search(payload):
+            marks.add("bodiless")
     elif _YAML.search(payload):
         marks.add("yaml")
     elif _ROWS.search(payload) or _PAIRS.search(payload):
