@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format docs bench soak fuzz chaos clean
+.PHONY: help run test lint format docs bench count soak fuzz chaos clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench: .venv/test.stamp ## the benchmark suite (a quiet machine and a C compiler
 	$(BIN)/python benchmarks/wire/bench_client.py
 	$(BIN)/python benchmarks/gateway/run.py
 	$(BIN)/rung bench tools --data benchmarks/tools/held_out.jsonl
+
+count: .venv/test.stamp ## instructions a call costs, against the baseline (valgrind; a minute)
+	$(BIN)/python benchmarks/callgrind/count.py --install
 
 fuzz: .venv/fuzz.stamp ## a million raw requests, a million JSON bodies, 20,000 calls made from the API's description (half an hour; a short form is in the tests)
 	$(BIN)/python -m fuzz.fuzz_http --inputs 1000000

@@ -2,6 +2,9 @@
 """Install the peers that rung is measured beside, each in an environment of its own under benchmarks/.work.
 
     python3 benchmarks/gateway/install.py [litellm portkey tensorzero ferrogw rolter nginx]
+    RUNG_PYTHON=/usr/bin/python3 python3 benchmarks/gateway/install.py rung litellm
+
+With RUNG_PYTHON, what is written in Python (rung too, then) gets an environment made by that interpreter.
 
 Versions are pinned, so that figures can be compared between machines; change PINS to measure newer ones.
 nginx comes from the system's package manager: it is installed only where apt-get may be used.
@@ -14,8 +17,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
-from machine import WORK
+from machine import BENCHMARKS, PYTHON, WORK, home
 
 PINS = {
     "litellm": "litellm[proxy]==1.106.2",
@@ -23,6 +27,9 @@ PINS = {
     "ferrogw": "ferrogw==1.5.10",
     "rolter": "rolter==0.1.0",
 }
+ON_PYTHON = ("rung", "litellm")
+"""whose cost is the interpreter's; the others only have their programs in a Python package"""
+
 # Newer hono answers 500 to every stream on Node 20 ("TypeError: immutable"), so both are held.
 PORTKEY = {
     "private": True,
@@ -40,9 +47,16 @@ def quiet(command: list[str], log: str, **options: object) -> None:
 
 
 def python_peer(name: str) -> None:
-    home = WORK / name
-    quiet([sys.executable, "-m", "venv", "--clear", str(home)], f"install-{name}.log")
-    quiet([str(home / "bin" / "pip"), "install", "--quiet", PINS[name]], f"install-{name}.log")
+    where = place(name)
+    python = PYTHON if name in ON_PYTHON else sys.executable
+    # without pip: a distribution's Python may have none to give
+    quiet([python, "-m", "venv", "--clear", "--without-pip", str(where)], f"install-{name}.log")
+    pip = [sys.executable, "-m", "pip", "--python", str(where / "bin" / "python"), "install", "--quiet"]
+    quiet([*pip, PINS.get(name) or str(BENCHMARKS.parent)], f"install-{name}.log")
+
+
+def place(name: str) -> Path:
+    return home(name) if name in ON_PYTHON else WORK / name
 
 
 def portkey() -> None:
@@ -67,7 +81,8 @@ def install(names: list[str]) -> list[str]:
     WORK.mkdir(exist_ok=True)
     failed = []
     for name in names:
-        if (WORK / name / "installed").exists():
+        # rung itself changes: it is installed anew each time
+        if name != "rung" and (place(name) / "installed").exists():
             continue
         try:
             if name == "nginx":
@@ -81,7 +96,7 @@ def install(names: list[str]) -> list[str]:
             failed.append(name)
             continue
         if name != "nginx":
-            (WORK / name / "installed").write_text(sysconfig.get_platform() + "\n")
+            (place(name) / "installed").write_text(sysconfig.get_platform() + "\n")
         print(f"{name}: ready", file=sys.stderr)
     return failed
 

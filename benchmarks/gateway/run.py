@@ -5,6 +5,7 @@
     PEERS=1 python3 benchmarks/gateway/run.py             # and LiteLLM, Portkey, TensorZero, ferrogw, rolter
     python3 benchmarks/gateway/run.py nginx rung --quick  # these, once
     python3 benchmarks/gateway/run.py --smoke             # only: does each answer rightly?
+    RUNG_PYTHON=/usr/bin/python3 python3 benchmarks/gateway/run.py   # rung, and LiteLLM, on that interpreter
 
 Every gateway is started once on core 0 and warmed; the mock upstream and the load generator share core 1. Then each
 case is measured for one target after the other, and all of that again for every repetition, so that noise of the host
@@ -313,6 +314,8 @@ def choose(names: list[str], peers: bool) -> list[Target]:
     if unknown:
         raise SystemExit(f"no such target: {', '.join(unknown)}; there are {', '.join(ALL)}")
     chosen = [ALL[name] for name in names] or [*OURS, *(OTHERS if peers else ())]
+    if sys.executable != machine.PYTHON:
+        install.install(["rung"])
     if peers:
         install.install(["nginx", "portkey", *install.PINS])
     here = [target for target in chosen if target.gateway.installed()]

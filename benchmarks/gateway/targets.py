@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from machine import HERE, WORK
+from machine import HERE, PYTHON, WORK, home
 
 MOCK_PORT = 9100
 MOCK = f"http://127.0.0.1:{MOCK_PORT}/v1"
@@ -61,10 +61,10 @@ class Target:
     """cases that make no sense for this target"""
 
 
-def _pip_version(name: str, package: str) -> Callable[[], str]:
+def _pip_version(where: Path, package: str) -> Callable[[], str]:
     def read() -> str:
         code = f"from importlib.metadata import version; print(version({package!r}))"
-        return _output([WORK / name / "bin" / "python", "-c", code])
+        return _output([where / "bin" / "python", "-c", code])
 
     return read
 
@@ -84,6 +84,9 @@ def _portkey_version() -> str:
 
 
 def _rung_program() -> Path | str:
+    """As installed by install.py where RUNG_PYTHON names an interpreter, else beside the one that runs this."""
+    if sys.executable != PYTHON:
+        return home("rung") / "bin" / "rung"
     beside = Path(sys.executable).with_name("rung")
     return beside if beside.exists() else "rung"
 
@@ -109,13 +112,13 @@ NGINX = Gateway(
 
 
 def _litellm(name: str, config: str, port: int) -> Gateway:
-    program = WORK / "litellm" / "bin" / "litellm"
+    program = home("litellm") / "bin" / "litellm"
     return Gateway(
         name,
         program,
         (program, "--config", PEERS / config, "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"),
         port,
-        _pip_version("litellm", "litellm"),
+        _pip_version(home("litellm"), "litellm"),
         env={
             # It refuses to start without a master key otherwise; a key would only add work.
             "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
@@ -132,7 +135,7 @@ def _ferrogw(name: str, config: str, port: int) -> Gateway:
         program,
         (program, "serve"),
         port,
-        _pip_version("ferrogw", "ferrogw"),
+        _pip_version(WORK / "ferrogw", "ferrogw"),
         env={
             "GATEWAY_CONFIG": str(PEERS / config),
             "PORT": str(port),
@@ -168,7 +171,7 @@ TENSORZERO = Gateway(
         WORK / "tensorzero.port",
     ),
     0,
-    _pip_version("tensorzero", "tensorzero"),
+    _pip_version(WORK / "tensorzero", "tensorzero"),
     env={"MOCK_KEY": "sk-mock"},
     path="/openai/v1/chat/completions",
     port_file=WORK / "tensorzero.port",
@@ -187,7 +190,7 @@ ROLTER = Gateway(
         "9117",
     ),
     9117,
-    _pip_version("rolter", "rolter"),
+    _pip_version(WORK / "rolter", "rolter"),
     env={"MOCK_KEY": "sk-mock", "RUST_LOG": "error"},
 )
 
