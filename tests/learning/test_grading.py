@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rung.learning.grading import Comparators
-from rung.learning.jobs import Said, said_in
+from rung.learning.jobs import NOTHING, Said, said_in
 
 GRADER = Comparators()
 CALL = {"messages": [{"role": "user", "content": "What is 2 + 3?"}]}
@@ -95,3 +95,8 @@ BODY = b'{"choices":[{"index":0,"message":{"content":"42"}}]}'
 )
 def test_what_was_said_is_read_from_either_shape(data, finish, tools, whole, found):
     assert said_in(data, finish, tools, whole=whole) == found
+
+
+def test_nothing_agrees_with_nothing():
+    assert GRADER.compare("math", CALL, NOTHING, NOTHING).agrees is None
+    assert not GRADER.compare("chat_writing", CALL, Said("x"), NOTHING).judge

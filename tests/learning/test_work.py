@@ -246,12 +246,13 @@ async def test_a_cheaper_cloud_model_is_proved_in_its_own_version(bench):
     bench.learner.reload(bench.told, (bench.cheap,))
     await bench.teach(1)  # nobody knew its version before
     assert bench.learner.counts["unlabelled"] == 1
+    assert bench.learner.cells == {}
     await bench.teach(20)
     assert (await bench.call()).answer.model == CHEAP
     bench.cheap.version = "v2"
     assert (await bench.call()).answer.model == REFERENCE  # the answer was weighed, and came from another model
     await bench.teach(21)
-    assert sorted((cell.key.version, cell.state) for cell in bench.learner.cells.values() if cell.key.version) == [
+    assert sorted((cell.key.version, cell.state) for cell in bench.learner.cells.values()) == [
         ("v1", "open"),
         ("v2", "open"),
     ]
@@ -301,3 +302,17 @@ def test_the_reference_is_asked_twice_more_often_in_doubt(bench):
     for number in range(work.DOUBT_AFTER):
         cell.observe(0.5, True, cell.coin(0.5), session=str(number), fingerprint=str(number))
     assert work.repeat_rate(cell) == work.REPEATS_IN_DOUBT
+
+
+async def test_a_reference_that_is_cut_counts_as_disagreement(bench):
+    await bench.start()
+    attempt = bench.reference.attempt
+
+    async def cut(call):
+        answer = await attempt(call)
+        answer.evidence.finish_reason = "length"
+        return answer
+
+    bench.reference.attempt = cut
+    await bench.teach(1)
+    assert (bench.cell.opening.labels, bench.cell.opening.disagreements) == (1, 1)

@@ -137,10 +137,9 @@ async def _ask_all(gateway: Gateway, asked: list[tuple[str, str, str]]) -> None:
         await proving.learner.idle.wait()
         if number in SHOWN or number == len(asked):
             click.echo(f"\nafter {number} calls, {lower} of them answered below the reference [simulated]")
-            rows = [cell for cell in gateway.trust_cells()["cells"] if cell["version"]]
+            rows = gateway.trust_cells()["cells"]
             click.echo("\n".join(table(rows)) if rows else "no cell yet")
     click.echo("")
     for cell in proving.learner.cells.values():
-        if cell.key.version:
-            click.echo("\n  ".join(words(cell)))
+        click.echo("\n  ".join(words(cell)))
     click.echo("chat_writing has no cell: free text is compared only by a judge that you name (trust.judge).")

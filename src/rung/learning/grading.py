@@ -10,7 +10,7 @@ import orjson
 
 from rung.ladder.task import TASKS
 from rung.ladder.trust import comparator_for, compare, evidence
-from rung.learning.jobs import Said
+from rung.learning.jobs import NOTHING, Said
 
 
 class Comparison(msgspec.Struct):
@@ -48,6 +48,8 @@ class Comparators:
 
     def compare(self, task: str, body: Mapping[str, Any], lower: Said, reference: Said) -> Comparison:
         name = comparator_for(task, body)
+        if NOTHING in (lower, reference):
+            return Comparison(None, name or "none", "incomplete")
         if lower.tool_calls and reference.tool_calls:
             name = "tool_calls"
             outcome = compare(name, _calls(lower), _calls(reference))

@@ -37,6 +37,10 @@ class Said(msgspec.Struct):
     finish_reason: str = "stop"
 
 
+NOTHING = Said("", [], "")
+"""an answer that is cut, or that nothing could be held against: whatever is compared with it disagrees"""
+
+
 class Job(msgspec.Struct):
     """`shadow`: the reference has answered; `ask` is the lower model, unless `lower` is known already.
     `audit`: the lower model has answered; `ask` is the reference.

@@ -168,12 +168,15 @@ class Learner:
 
     def replace(self, cell: Cell, key: CellKey, thresholds: list[float]) -> None:
         """Begin a cell for `key` in the place of `cell`, whose evidence is of no use to it."""
-        name = cell_id(cell.key)
-        del self.cells[name]
-        self._unsaved.discard(name)
+        self._forget(cell_id(cell.key))
         self.add(key, thresholds)
         told = "has a score of its own now and gathers evidence anew"
-        self.kept.put(store.forget_cell(name), store.save_change(cell_id(key), told, self.clock()))
+        self.kept.put(store.save_change(cell_id(key), told, self.clock()))
+
+    def _forget(self, name: str) -> None:
+        del self.cells[name]
+        self._unsaved.discard(name)
+        self.kept.put(store.forget_cell(name))
 
     def behind(self, cell: Cell) -> bool:
         """Do so many audits of this cell wait (no money, no reference, no disk) that it must not go on answering?"""
@@ -240,21 +243,16 @@ class Learner:
             if held is not None:
                 self.kept.put(*self._tell(cell, cell.account(spent=held.cost or 0)))
                 self._unsaved.add(cell_id(cell.key))
-                if self._falls(gate, cell, held.coin, free=True) and (said := self._said(record)) is not None:
+                if self._falls(gate, cell, held.coin, free=True):
+                    said = jobs.said(record) or jobs.NOTHING
                     self._label("shadow", gate, cell, held.coin, rung.model, held.said, said, held.score)
             elif cell.state == "quarantined":
                 # it sits calls out: nobody is asked for them
                 self.keep(cell, cell.observe(0.0, False, cell.coin(0.0, gate.fingerprint)))
             elif cell.state == "shadow":
                 coin = cell.coin(0.0, gate.fingerprint)
-                if self._falls(gate, cell, coin) and (said := self._said(record)) is not None:
-                    self._label("shadow", gate, cell, coin, rung.model, None, said)
-
-    def _said(self, record: Climb) -> Said | None:
-        said = jobs.said(record)
-        if said is None:
-            self.counts["skipped_incomplete"] += 1  # a reference that is cut has said nothing to be held against
-        return said
+                if self._falls(gate, cell, coin):
+                    self._label("shadow", gate, cell, coin, rung.model, None, jobs.said(record) or jobs.NOTHING)
 
     def _falls(self, gate: CallGate, cell: Cell, coin: Coin, *, free: bool = False) -> bool:
         """Is this call to be labelled? Whatever skips it knows nothing of how the answers compare.
@@ -353,6 +351,8 @@ class Learner:
         cell = self.cells.get(job.cell)
         if cell is None or label is None:
             self.counts["unlabelled"] += 1
+            if cell is not None and not cell.key.version and job.cell not in self.queues:
+                self._forget(job.cell)  # it was there only until the model's version became known
             self.kept.put(*ended)
             return
         self.counts["labelled"] += 1
