@@ -219,9 +219,7 @@ class Fuzzer:
                 wire.written.clear()
             connection.data_received(piece)
             await self._settle()
-        intake = connection._intake
-        # a trailer may say "Connection: close", which is too late for anybody but the parser
-        self._open = not wire.closed and intake.phase == IDLE and intake._parser.should_keep_alive()
+        self._open = not wire.closed and connection._intake.phase == IDLE
         connection.eof_received()
         await self._settle()
         connection.connection_lost(None)

@@ -470,6 +470,13 @@ async def test_two_requests_with_a_head_that_came_before_are_two() -> None:
     assert [json.loads(reply.body)["body"] for reply in replies] == ["22", "333"]
 
 
+async def test_a_trailer_may_close_the_connection() -> None:
+    chunked = _post(b"Transfer-Encoding: chunked", body=b"1\r\na\r\n0\r\nConnection: close\r\n\r\n")
+    async with served(Site()) as (_, port):
+        [reply] = await talk(port, chunked)
+    assert (reply.status, reply.headers["connection"]) == (200, "close")
+
+
 @pytest.mark.parametrize("length", [b"003", b"007", b"+3", b"3 ", b"0x3", b"3,3", b"99999999999", b"-1", b"2", b""])
 async def test_a_strange_length_fares_the_same_after_a_head_that_was_good(length: bytes) -> None:
     """Whatever a fresh connection makes of it."""

@@ -232,7 +232,6 @@ class Intake:
             raise _bad("tunnels and protocol upgrades are not served; send plain HTTP/1.1", status=501)
         self._check_headers(version)
         path, raw_path, query = _split_target(self._url)
-        self._keep_alive = parser.should_keep_alive()
         self._scope = {
             "type": "http",
             "asgi": _ASGI,
@@ -292,6 +291,7 @@ class Intake:
 
     def on_message_complete(self) -> None:
         self.phase = IDLE
+        self._keep_alive = self._parser.should_keep_alive()  # only now: a trailer may have said otherwise
         body = self._body if type(self._body) is bytes else bytes(self._body)
         if len(body) > SMALL_BODY:
             self._count_body(len(body))
