@@ -113,11 +113,11 @@ class Decider:
         reason = "no_candidate"
         for answer in order[:_CANDIDATES]:
             if self._is_quarantined(answer, embedding):
-                reason = "quarantined" if best is None else reason
+                reason = "quarantined" if reason == "no_candidate" else reason
                 continue
             candidate, why = self._candidate(answer, said, guess, near)
             if candidate is None:
-                reason = f"veto_{why}" if best is None else reason
+                reason = f"veto_{why}" if reason == "no_candidate" else reason
                 continue
             candidate.p = self._calibrator.p(candidate.features)
             if best is None or candidate.p > best.p:

@@ -36,7 +36,8 @@ _DROPPED = FUNCTION_WORDS - _KEPT - NEGATIONS
 class Program:
     """The canonical form: a hash of the tokens without defined names; of those, `named` holds what counts.
 
-    That is all of them where few words describe the code, else their numbers and words that have opposites.
+    That is all of them where few words describe the code, else numbers and words with opposites that a name says and
+    the description does not.
     """
 
     tokens: str
@@ -50,7 +51,7 @@ def program(prompt: str) -> Program | None:
     defined = set(_DEFINED.findall(prompt))
     text = _APOSTROPHE.sub("", _QUOTES.sub(" ", prompt))
     kept: list[str] = []
-    described = 0
+    described: list[str] = []
     for piece in _TOKEN.findall(text):
         if piece in defined:
             kept.append("@")
@@ -63,14 +64,15 @@ def program(prompt: str) -> Program | None:
             if piece.islower() or piece.istitle():
                 if word in _DROPPED:
                     continue
-                described += 1
                 piece = "if" if word == "whether" else stem(word)
+                described.append(piece)
         elif piece in ".,:;?!`":
             continue
         kept.append(piece)
     digest = blake2b("\x1f".join(kept).encode(), digest_size=16).hexdigest()
     parts = {name: [part.lower() for part in _PART.findall(name)] for name in defined}
-    if described < _LEAST_WORDS:
+    if len(described) < _LEAST_WORDS:
         return Program(digest, " ".join(sorted("".join(named) for named in parts.values())))
-    telling = {part for named in parts.values() for part in named if part in OPPOSITES or part.isdigit()}
+    said = {part for named in parts.values() for part in named if part in OPPOSITES or part.isdigit()}
+    telling = {part for part in said if stem(part) not in described}
     return Program(digest, " ".join(sorted(telling)))
