@@ -232,8 +232,10 @@ class LadderExhausted(RungError):
         *,
         reasons: Sequence[tuple[str, str]] = (),
         faults: Sequence[RungError] = (),
+        code: str | None = None,
+        status: int | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, code=code, status=status)
         self.reasons = tuple(reasons)
         self.faults = tuple(faults)
 

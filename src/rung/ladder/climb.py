@@ -332,8 +332,9 @@ def _exhausted(record: Climb) -> LadderExhausted:
         told = "; ".join(f"{rung}: {reason}" for rung, reason in reasons if reason != "miss")
         error.message = f"no rung could answer ({told})"
         if any(reason.startswith(OVERFLOW) for _, reason in reasons):
-            error.status, error.code, error.type = 400, "context_length_exceeded", "invalid_request_error"
-            error.message += "; shorten the prompt, or ask a model that can hold more"
+            advice = f"{error.message}; shorten the prompt, or ask a model that can hold more"
+            error = LadderExhausted(advice, reasons=reasons, code="context_length_exceeded", status=400)
+            error.type = "invalid_request_error"
     error.args = (error.message,)
     return error
 
