@@ -213,18 +213,23 @@ class Chunks:
 
     def read(self, payload: bytes) -> Said:
         """See `read_chunk`."""
-        before, after = self._before, self._after
-        if before and payload.startswith(before) and payload.endswith(after):
-            text = payload[len(before) : -len(after)]
-            # the last chunk around another string: one without escapes, so that it ends where the last one ended
-            if text and text.isascii() and text.find(b'"') < 0 and text.find(b"\\") < 0:
-                told = text.decode("ascii")
-                if told.isprintable() and not told.isspace():
-                    return WORDS
+        if self.only_words(payload):
+            return WORDS
         said = read_chunk(payload, self._name)
         if said is WORDS:
             self._remember(payload)
         return said
+
+    def only_words(self, payload: bytes) -> bool:
+        """Is it the last chunk around another text? One without escapes, so that it ends where the last one ended."""
+        before, after = self._before, self._after
+        if not before or not payload.startswith(before) or not payload.endswith(after):
+            return False
+        text = payload[len(before) : -len(after)]
+        if not text.isascii() or text.find(b'"') >= 0 or text.find(b"\\") >= 0:
+            return False
+        told = text.decode("ascii")
+        return told.isprintable() and told != "" and not told.isspace()
 
     def _remember(self, payload: bytes) -> None:
         """What stands before and after the text of this chunk, if that is plain to see."""

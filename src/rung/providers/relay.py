@@ -71,6 +71,11 @@ class Relay:
 
     def take(self, frames: list[Frame]) -> tuple[bytes, bool, bool]:
         """-> (bytes to pass on now, do they carry content, was there any data frame)."""
+        if len(frames) == 1 and not self._held:  # what comes token by token
+            frame = frames[0]
+            if frame.data is not None and self._chunks.only_words(frame.data):
+                self._something = self._written = self.spoke = True
+                return _clean(frame, frame.data), True, True
         evidence = self._evidence
         out: list[bytes] = []
         content = data = False
@@ -91,8 +96,7 @@ class Relay:
                 raise
             if chunk is WORDS and not self._held:
                 self._something = self._written = content = True
-                raw = frame.raw
-                out.append(raw if len(raw) <= len(payload) + _FRAMING else _clean(frame, payload))
+                out.append(_clean(frame, payload))
                 continue
             if not evidence.model_version:
                 evidence.model_version = chunk.model
