@@ -3,8 +3,8 @@
     python benchmarks/local/quality.py --models FOLDER                 # about 2 hours of one core; goes on where it was
     python benchmarks/local/quality.py --models FOLDER --report-only   # write the report of what there is
 
-Outcomes are kept in ``benchmarks/.work/local_quality.jsonl``, the report goes to ``benchmarks/results/local_quality.md``
-and ``.json``, the failed cases beside them are viewed with ``--failures FILE``.
+Outcomes are kept in ``benchmarks/.work/local_quality.jsonl``; the report is ``results/local_quality.md`` and ``.json``;
+``--failures FILE`` writes the failed cases.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def report(count: int, seed: int, failures: Path | None) -> str:
     lines = [
         f"# What local models are good for, {told['date']}",
         "",
-        f"`rung bench local`: {count} cases a task from seed {seed}, greedy, 1 thread, 2 cores shared with other jobs: the",
-        "processor seconds are the engine's own and hardly depend on those, the wall times do. Shares are of the cases asked",
-        "so far; the interval is 95 % (Wilson). A rung that declines is not wrong: the call goes to the next one.",
+        f"`rung bench local`: {count} cases a task from seed {seed}, greedy, 1 thread. Processor seconds are the engine's",
+        "own and hardly depend on what else runs; wall times do. Shares are of the cases asked so far, with their 95 %",
+        "interval (Wilson). A rung that declines is not wrong: the call goes to the next one.",
         "",
         table(rows),
         "",
@@ -54,8 +54,8 @@ def report(count: int, seed: int, failures: Path | None) -> str:
         if "confident" in row and row["confident"]["n"]:
             sure = row["confident"]
             lines.append(
-                f"- {row['model']}, {row['task']}: {sure['right']} of {sure['n']} right where the label has at least 95 % "
-                f"of the probability ({sure['n'] / row['n']:.0%} of the cases)."
+                f"- {row['model']}, {row['task']}: {sure['right']} of {sure['n']} right where the label has at least "
+                f"95 % of the probability ({sure['n'] / row['n']:.0%} of the cases)."
             )
     return "\n".join(lines) + "\n"
 

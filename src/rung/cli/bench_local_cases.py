@@ -242,6 +242,24 @@ _MESSAGES: dict[str, tuple[str, ...]] = {
 }
 
 
+_LABEL = f"""Which team should read the last message? Answer with one of: {", ".join(LABELS)}
+
+Message: The amount on my bill is too high.
+Team: billing
+
+Message: The installer stops at the second step.
+Team: technical
+
+Message: My order has not come yet.
+Team: shipping
+
+Message: I want to use another user name.
+Team: account
+
+Message: Great service, I am very happy.
+Team: feedback"""
+
+
 def label_case(rng: random.Random) -> Case:
     """A customer's message, one of five labels. Truth: the label."""
     label = rng.choice(LABELS)
@@ -249,9 +267,8 @@ def label_case(rng: random.Random) -> Case:
     fill = {"n": number, "p": rng.choice(_PRODUCTS), "c": rng.choice(_CITIES)}
     greeting = rng.choice(("", "Hi, ", "Hello! ", "Good morning. ", f"This is {rng.choice(_NAMES)}. ", "Hey there, "))
     closing = rng.choice(("", " Thanks.", f" Regards, {rng.choice(_NAMES)}", " Please help.", f" (ref {number * 7})"))
-    asked = f"Which team should read this message? Answer with one of: {', '.join(LABELS)}\n\nMessage: "
     message = greeting + rng.choice(_MESSAGES[label]).format(**fill) + closing
-    return {"prompt": asked + message, "truth": label, "labels": list(LABELS), "max_tokens": 8}
+    return {"prompt": f"{_LABEL}\n\nMessage: {message}\nTeam:", "truth": label, "labels": list(LABELS), "max_tokens": 8}
 
 
 _ORDER = {
