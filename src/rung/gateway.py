@@ -193,6 +193,19 @@ class Gateway:
         assert record.answer is not None
         return record.answer
 
+    async def ascend(self, record: Climb, rungs: Sequence[Rung]) -> Answer:
+        """`climb`, but just these `rungs` are asked, in their order; those that leave this machine not for a private
+        call. Raises as `climb` does."""
+        call, wiring = record.call, self._wiring
+        await asyncio.to_thread(wiring.private.apply, call)
+        chosen = tuple(rung for rung in rungs if rung.stays_here or not call.private)
+        if not chosen:
+            raise dead_end(call, self.lineup)
+        if not begin(record, chosen, wiring.budget):
+            await climb(call, chosen, record, wiring.budget, wiring.hedger)
+        assert record.answer is not None
+        return record.answer
+
     async def _start(self, record: Climb) -> bool:
         """`begin`, for calls too that take long to look through."""
         private = self._wiring.private

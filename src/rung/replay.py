@@ -135,10 +135,10 @@ class Replay:
     async def _send(self, call: Call, reserved: int) -> None:
         call.started = time.monotonic()
         call.deadline = call.started + DEFAULT_DEADLINE
-        record = Climb(call, rungs=self._rungs)
+        record = Climb(call)
         error: RungError | None = None
         try:
-            await self._gateway.climb(record)
+            await self._gateway.ascend(record, self._rungs)
         except RungError as fault:
             error = fault
             self.progress.failed += 1

@@ -73,6 +73,13 @@ async def test_a_run_lands_in_the_ledger_and_is_resumed(there) -> None:
         assert again.spent == first.spent + sim.requests[0].cost_pico_usd
 
 
+async def test_a_private_call_stays(there) -> None:
+    async with there() as (gateway, sim, _):
+        body = {"messages": [{"role": "user", "content": "Why is the sky blue?"}], "private": True}
+        told = await Replay(gateway, ladder(gateway, ["tool", "groq"]), "kept").run(iter([Recorded(body)]), {})
+        assert (told.done, told.failed, sim.requests) == (1, 1, [])
+
+
 async def test_the_cap_holds(there) -> None:
     async with there() as (gateway, sim, _):
         rungs = ladder(gateway, ["deepseek:deepseek-flash", "groq"])
@@ -113,6 +120,8 @@ async def test_two_runs_compared(there, tmp_path: Path, monkeypatch: pytest.Monk
     assert told.calls == 6
     assert told.rungs["tool"] == (1, 1)
     assert told.rungs["cloud"] == (5, 5)
+    assert {one.model for one in ones} == {"tool", "groq:openai/gpt-oss-120b"}
+    assert {one.model for one in others} == {"tool", "deepseek:deepseek-flash"}
     assert all(one.text for one in ones)
 
     monkeypatch.setenv("RUNG_HOME", str(tmp_path))
