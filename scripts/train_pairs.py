@@ -191,7 +191,8 @@ class Maker:
 def table(maker: Maker, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Features and labels of `count` pairs without a veto."""
     embedder = load()
-    rows, same = [], []
+    rows: list[tuple[float, ...]] = []
+    same: list[bool] = []
     while len(rows) < count:
         one, other, label = maker.pair()
         if one == other:
