@@ -181,6 +181,10 @@ class Decider:
                 if not kept[key]:
                     del kept[key]
 
+    def resume(self, following: int) -> None:
+        """Numbers below `following` were given to answers: entries may be newer than what was learnt."""
+        self._next = max(self._next, following)
+
     def _is_quarantined(self, answer: int, embedding: Vector) -> bool:
         return any(wrong == answer and float(vector @ embedding) >= _NEAR for wrong, vector in self._wrong)
 
