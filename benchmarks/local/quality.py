@@ -43,7 +43,7 @@ def report(count: int, seed: int, failures: Path | None) -> str:
     lines = [
         f"# What local models are good for, {told['date']}",
         "",
-        f"`rung bench local`: {count} cases a task from seed {seed}, greedy, 1 thread. Processor seconds are the engine's",
+        f"`rung bench local`: {count} cases a task, seed {seed}, greedy, 1 thread. Processor seconds are the engine's",
         "own and hardly depend on what else runs; wall times do. Shares are of the cases asked so far, with their 95 %",
         "interval (Wilson). A rung that declines is not wrong: the call goes to the next one.",
         "",

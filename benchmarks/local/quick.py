@@ -141,14 +141,12 @@ async def drafts(path: Path, threads: int, repeats: int) -> dict[str, Any]:
 async def labels(path: Path, threads: int) -> dict[str, Any]:
     """Seconds for one label: from probabilities, and written out (asking for logprobs leaves the fast path)."""
     fast, written = [], []
-    async with engine(path, threads, Tuning()) as rung:
-        await ask(rung, f"{LABEL}\n\nMessage: hello", max_tokens=8)
-        for message in MESSAGES:
-            prompt = f"{LABEL}\n\nMessage: {message}"
-            fast.append((await ask(rung, prompt, max_tokens=8))[1])
-            await ask(rung, f"{LABEL}\n\nMessage: hello", max_tokens=8)  # the other one reads the message too
-            written.append((await ask(rung, prompt, max_tokens=8, logprobs=True))[1])
-            await ask(rung, f"{LABEL}\n\nMessage: hello", max_tokens=8)
+    async with engine(path, threads, replace(Tuning(), kept_prompts=0)) as rung:
+        for number, message in enumerate(("Hello.", *MESSAGES)):  # the first reads what all have in common
+            for taken, mark, more in ((fast, "a", {}), (written, "b", {"logprobs": True})):
+                prompt = f"{LABEL}\n\nMessage {number}{mark}: {message}"  # so that neither finds the other's read
+                taken.append((await ask(rung, prompt, max_tokens=8, **more))[1])
+    fast, written = fast[1:], written[1:]
     out = {"threads": threads, "told": statistics.median(fast), "written": statistics.median(written)}
     return _rounded(out | {"gain": statistics.median(written) / statistics.median(fast)})
 
