@@ -24,7 +24,7 @@ from rung.local.fit import MARGIN, ram_needed
 from rung.local.hardware import Hardware, look
 from rung.local.known import Known, known
 from rung.local.predict import pace
-from rung.local.trial import recall
+from rung.local.trial import measured_here
 from rung.providers.estimate import estimate_tokens
 from rung.providers.prices import PriceBook
 from rung.report.compare import wilson
@@ -234,7 +234,7 @@ def _local(
         return Candidate(rung="local", model=model, leaves=False, install="as you did", upkeep=_upkeep(traffic, model))
     measured = None
     if isinstance(shape, Row) and what_if.machine is None:
-        measured = recall(settings.paths.models, shape.file, shape.bytes)
+        measured = measured_here(shape, settings.paths.models)
     told = pace(shape, probe, measured=measured)
 
     def seconds(prompt: int, output: int) -> tuple[float, float]:

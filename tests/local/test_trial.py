@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from local_fakes import model
 
 from rung.errors import ModelFileError
 from rung.local.predict import Measured
-from rung.local.trial import recall, remember, trial
+from rung.local.speeds import Speeds, Timings
+from rung.local.trial import measured_here, recall, remember, trial
 
 
 def test_what_was_measured_is_remembered_by_file(tmp_path: Path) -> None:
@@ -23,6 +25,21 @@ def test_what_was_measured_is_remembered_by_file(tmp_path: Path) -> None:
 def test_a_broken_memory_is_no_memory(tmp_path: Path) -> None:
     (tmp_path / "speeds.json").write_text('{"a.gguf": {"bytes": "many"}}')
     assert recall(tmp_path, "a.gguf", 4) is None
+
+
+def test_use_says_more_than_a_trial(tmp_path: Path) -> None:
+    row = model(b"weights")
+    (tmp_path / row.file).write_bytes(b"weights")
+    assert measured_here(row, tmp_path) is None
+    remember(tmp_path, tmp_path / row.file, Measured(30.0, 9.0, 1, watts=25.0), "2026-11-22")
+    assert measured_here(row, tmp_path) == Measured(30.0, 9.0, 1, watts=25.0)
+    used = Speeds(tmp_path)
+    speed = used.of(f"embedded/{row.alias}/{row.sha256[:12]}/2 threads")
+    for _ in range(5):
+        speed.learn(Timings(prompt_n=100, prompt_ms=2000.0, predicted_n=40, predicted_ms=4000.0))
+    used.save()
+    assert measured_here(row, tmp_path) == Measured(50.0, 10.0, 2, watts=25.0)
+    assert measured_here(model(b"other", file="other.gguf"), tmp_path) is None
 
 
 async def test_a_model_that_cannot_run_says_why(tmp_path: Path) -> None:

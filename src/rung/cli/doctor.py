@@ -21,9 +21,10 @@ from rung.local.engine import DEFAULT_CONTEXT
 from rung.local.found import Found, find
 from rung.local.gguf import read_header
 from rung.local.hardware import Hardware, disk_free, look
+from rung.local.installed import serving
 from rung.local.known import known
 from rung.local.remote import remote_header
-from rung.local.trial import recall, remember, trial
+from rung.local.trial import measured_here, recall, remember, trial
 
 MiB = 1024 * 1024
 _BAR = 24
@@ -81,8 +82,7 @@ def _candidates(named: tuple[str, ...], folder: Path) -> Iterator[Candidate]:
 
 
 def _from_catalogue(row: catalogue.Row, folder: Path) -> Candidate:
-    here = catalogue.size_of(folder / row.file) == row.bytes
-    return Candidate(row.name, row, "catalogue", here, recall(folder, row.file, row.bytes))
+    return Candidate(row.name, row, "catalogue", serving(row, folder) is not None, measured_here(row, folder))
 
 
 def _from_file(name: str, folder: Path) -> Candidate:
@@ -95,8 +95,9 @@ def _from_file(name: str, folder: Path) -> Candidate:
 
 
 def _try(folder: Path, named: tuple[str, ...], threads: int, context: int) -> None:
-    rows = [row for row in catalogue.installed(folder) if not named or row.name in named]
-    files = [folder / row.file for row in rows] + [path for name in named if (path := Path(name)).is_file()]
+    rows = [row for row in catalogue.rows() if not named or row.name in named]
+    files = [folder / version.file for row in rows if (version := serving(row, folder))]
+    files += [path for name in named if (path := Path(name)).is_file()]
     if not files:
         raise ModelFileError("there is no model here to try; get one with: rung models pull default")
     for path in files:

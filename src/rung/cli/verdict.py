@@ -14,9 +14,9 @@ from rung.cli.config import as_json, named_file
 from rung.cli.ledger import ledger_file, seconds
 from rung.cli.trust import cells
 from rung.config import Settings, load_here
-from rung.local.catalogue import installed
+from rung.local.catalogue import rows
 from rung.local.hardware import look
-from rung.local.trial import recall
+from rung.local.trial import measured_here
 from rung.providers.prices import PriceBook
 from rung.report.figures import Assumptions
 from rung.report.importers import read_traffic
@@ -92,8 +92,7 @@ def _assumed(
     plain = Assumptions(kwh_usd=kwh_usd, hour_usd=hour_usd, upkeep_minutes=upkeep_minutes, limit=limit)
     if watts is not None:
         return replace(plain, watts=watts)
-    folder = settings.paths.models
-    tried = (recall(folder, row.file, row.bytes) for row in installed(folder))
+    tried = (measured_here(row, settings.paths.models) for row in rows())
     read = next((one.watts for one in tried if one is not None and one.watts), None)
     return plain if read is None else replace(plain, watts=read, watts_basis="measured")
 

@@ -13,15 +13,22 @@ from pathlib import Path
 import msgspec
 
 from rung.errors import ModelFileError
+from rung.local.catalogue import Row
 from rung.local.energy import between, joules
 from rung.local.engine import Engine
+from rung.local.installed import serving
 from rung.local.predict import Measured
+from rung.local.speeds import speeds
 from rung.wire.client import Client, Deadlines
 
 _FILE = "speeds.json"
 _PROMPT = "The quick brown fox packs its bag and counts: one, two, three, four, five, six, seven, eight. "
 _WARM_UP, _REPEATS, _OUTPUT = 1, 12, 48
 """copies of `_PROMPT` read (about 24 tokens each), and tokens generated: some five seconds of the 1.5B on one core"""
+
+
+_USED = 5
+"""answers from which their mean speed says more than a trial"""
 
 
 class _Timings(msgspec.Struct):
@@ -102,6 +109,28 @@ def recall(models_dir: Path, file: str, size: int) -> Measured | None:
     if found is None or found.bytes != size:
         return None
     return Measured(found.prompt, found.generation, found.threads, found.watts)
+
+
+def measured_here(model: Row, models_dir: Path) -> Measured | None:
+    """What the file that serves for `model` really reached on this machine: in use, where it has been used enough,
+    else when it was tried; None if neither. Watts are those of the trial. Blocks."""
+    version = serving(model, models_dir)
+    if version is None:
+        return None
+    tried = recall(models_dir, version.file, version.bytes)
+    beginning = f"embedded/{model.alias}/{version.sha256[:12]}/"
+    for key, speed in speeds(models_dir).items():
+        threads = key.removeprefix(beginning).removesuffix(" threads")
+        if (
+            key.startswith(beginning)
+            and threads.isdigit()
+            and speed.answers >= _USED
+            and speed.prompt
+            and speed.generation
+        ):
+            watts = None if tried is None else tried.watts
+            return Measured(speed.prompt, speed.generation, int(threads), watts)
+    return tried
 
 
 def _load(models_dir: Path) -> dict[str, Trial]:
