@@ -53,11 +53,15 @@ class _LMStudioModels(msgspec.Struct):
     data: list[_LMStudioModel]
 
 
+USUAL = tuple((server, "/v1") for server in SERVERS)
+"""where servers are looked for that nobody named: (origin, base path)"""
+
+
 async def discover(
     client: Client,
     *,
     ollama: tuple[Origin, str] | None = (OLLAMA, ""),
-    servers: Sequence[tuple[Origin, str]] = tuple((origin, "/v1") for origin in SERVERS),
+    servers: Sequence[tuple[Origin, str]] = USUAL,
     named: bool = False,
     seconds: float = SECONDS,
 ) -> list[Found]:
