@@ -14,6 +14,7 @@ from rung.completion import whole
 from rung.config import Trust
 from rung.errors import ConnectFault, RungError
 from rung.ladder.budget import RetryBudget
+from rung.ladder.checks import necessary_for
 from rung.ladder.climb import Climb, climb
 from rung.learning import Learner, Worker
 from rung.learning.grading import Comparison
@@ -184,7 +185,9 @@ class Bench:
             answer = await rung.attempt(call)
             if isinstance(answer, Declined):
                 continue
-            if gate.guards(rung) and await gate.weigh(rung, answer, answer.body or b""):
+            data, needed = answer.body or b"", necessary_for(call)
+            failed = await needed.fails(answer, data, lower=True) if needed is not None else ""
+            if gate.guards(rung) and await gate.weigh(rung, answer, data, failed):
                 continue
             record.answer = answer
             break

@@ -132,3 +132,14 @@ async def test_an_answer_without_text_fails(checked):
     checked.local.attempt = cut
     assert (await weighed(checked, checked.local))[0] == "check_failed: tests"
     assert checked.ran == []
+
+
+async def test_what_a_built_in_check_rejects_never_gets_to_the_users(checked):
+    await checked.start()
+    checked.learner.cascades.checks = {"tests": Check(command=("pytest",))}
+    call = make_call("write it", check="tests")
+    gate = checked.learner.cascades.gate(call, checked.reference, [checked.cheap])
+    answer = await checked.cheap.attempt(call)
+    assert await gate.weigh(checked.cheap, answer, answer.body, "json") == "check_failed: json"
+    assert (checked.ran, gate.passed(answer)) == ([], "")
+    assert checked.learner.cascades.books[f"tests {CHEAP}"] == Cascade(1, 0, 0, checked.cheap.cost)

@@ -334,3 +334,26 @@ async def test_a_reload_does_not_open_the_gate_of_a_call_under_way(bench):
     bench.learner.reload(bench.told, ())
     assert gate.guards(bench.local)
     assert not bench.learner.gate(gate.call, bench.reference).guards(bench.local)
+
+
+SCHEMA = {"type": "object", "required": ["a"]}
+WANTS_SCHEMA = {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}}
+
+
+async def test_what_a_check_rejects_is_refused_charged_and_no_part_of_the_promise(bench):
+    """A cell whose bad answers all fail the schema opens for the others, and refuses those."""
+    await bench.start()
+    numbers = iter(range(10_000))
+    bench.reference.says = lambda text: '{"a":1}'
+    bench.local.says = lambda text: "{}" if next(numbers) % 3 == 0 else '{"a":1}'
+    await bench.teach(60, body=WANTS_SCHEMA)
+    assert bench.cell.state == "open"
+    assert bench.cell.opening.disagreements > 0
+    assert bench.cell.opening.levels[0].disagreements == 0
+    gate = bench.learner.gate(make_call("q", task="extraction", body=WANTS_SCHEMA), bench.reference)
+    bench.local.says = lambda text: "{}"
+    answer = await bench.local.attempt(gate.call)
+    assert await gate.weigh(bench.local, answer, answer.body, "schema") == "check_failed: schema"
+    assert not gate.refused[LOCAL].coin.served
+    assert gate.accepted is None
+    assert answer.evidence.unproved

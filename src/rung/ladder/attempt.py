@@ -13,13 +13,11 @@ from rung.answer import Answer, Declined, Event, Usage
 from rung.call import Call
 from rung.errors import BadAnswerFault, Fault, RungError, TimeoutFault
 from rung.ladder.breaker import Breaker
-from rung.ladder.checks import Check, Verdict, texts_of
+from rung.ladder.checks import Necessary
 from rung.ladder.rung import Rung
 
 LATE = 0.01
 """seconds before its deadline from which a call counts as out of time: clocks and timers are not exact"""
-
-NamedCheck = tuple[str, Check]
 
 
 class Attempt(msgspec.Struct, omit_defaults=True):
@@ -47,9 +45,9 @@ class Gate(Protocol):
         """Why it need not be asked; empty if it may be."""
         ...
 
-    async def weigh(self, rung: Rung, answer: Answer, data: bytes) -> str:
-        """Why its whole answer (`data`: the body, or all frames) may not go out; empty if it may. Must not raise
-        anything but a RungError that ends the call."""
+    async def weigh(self, rung: Rung, answer: Answer, data: bytes, failed: str) -> str:
+        """Why its whole answer (`data`: the body, or all frames) may not go out; empty if it may. `failed`: the
+        necessary check that rejects it, if one does. Must not raise anything but a RungError that ends the call."""
         ...
 
     def passed(self, answer: Answer) -> str:
@@ -89,11 +87,12 @@ class Opened(msgspec.Struct):
             _tell_failed(breaker, self.ticket, call, error, self.started)
 
 
-async def ask(record: Record, rung: Rung, check: NamedCheck | None) -> Opened | None:
+async def ask(record: Record, rung: Rung, needed: Necessary | None) -> Opened | None:
     """Ask `rung`; None if it declines, or its breaker does for it. `record` tells what happened either way.
 
-    With a `check` the whole text is read and must pass. Raises Fault; whatever it raises, the upstream work
-    has been stopped.
+    `needed`: what its answer must pass, where somebody is left to ask. JSON is read whole for that; the rest is
+    looked at where the answer is there as a whole anyway. Raises Fault; whatever it raises, the upstream work has
+    been stopped.
     """
     call = record.call
     started = time.monotonic()
@@ -122,9 +121,9 @@ async def ask(record: Record, rung: Rung, check: NamedCheck | None) -> Opened | 
                 breaker.abandoned(ticket)
             return None
         events = []
-        if answer.body is None or check is not None:
-            events = await _open(answer, check, whole=gate is not None)
-        if gate is not None and (refused := await _weighed(gate, rung, answer, events)):
+        if answer.body is None:
+            events = await _open(answer, whole=gate is not None or (needed is not None and needed.json))
+        if (gate is not None or needed is not None) and (refused := await _weighed(gate, needed, rung, answer, events)):
             attempt.outcome, attempt.reason = "declined", refused
             attempt.usage, attempt.cost = answer.evidence.usage, answer.evidence.cost  # given, refused, and charged
             if breaker is not None:
@@ -183,44 +182,50 @@ def _tell_failed(breaker: Breaker, ticket: int, call: Call, fault: Fault, starte
     breaker.failed(fault, ticket, now, waited=now - started, late=now >= call.deadline - LATE)
 
 
-async def _weighed(gate: Gate, rung: Rung, answer: Answer, events: list[Event]) -> str:
+async def _weighed(gate: Gate | None, needed: Necessary | None, rung: Rung, answer: Answer, events: list[Event]) -> str:
+    """Why the `gate` refuses this answer, empty if it doesn't. Raises Fault where there is no gate to tell that the
+    answer has failed a check."""
+    if answer.body is None and not (events and events[-1].last):
+        return ""  # a stream that nothing holds back: there is no text yet
     data = answer.body if answer.body is not None else b"".join([event.data for event in events])
     try:
-        return await gate.weigh(rung, answer, data)
+        lower = gate is not None or answer.evidence.unproved
+        failed = await needed.fails(answer, data, lower=lower) if needed is not None else ""
+        if gate is not None:
+            return await gate.weigh(rung, answer, data, failed)
+        if failed:
+            raise _rejected(answer, failed)
     except BaseException:
         await answer.aclose()
         raise
+    return ""
 
 
-async def _open(answer: Answer, check: NamedCheck | None, *, whole: bool = False) -> list[Event]:
-    """Read a stream up to its first content, or to its end if the `whole` text is wanted or must be checked.
+def _rejected(answer: Answer, check: str) -> BadAnswerFault:
+    told = f"{answer.model} failed the {check} check"
+    if check == "json":
+        return BadAnswerFault(told, code="not_json")
+    if check == "schema":
+        return BadAnswerFault(told, code="schema_mismatch")
+    return BadAnswerFault(told, code="broken_code")
+
+
+async def _open(answer: Answer, *, whole: bool) -> list[Event]:
+    """Read a stream up to its first content, or to its end if the `whole` of it is wanted.
 
     After this the answer is the caller's: the commit point.
     """
     opening: list[Event] = []
     try:
-        if answer.events is not None:
-            async for event in answer.events:
-                opening.append(event)
-                if event.last or (event.content and check is None and not whole):
-                    break
-            else:
-                raise BadAnswerFault(f"{answer.rung or answer.model} ended its stream without an answer")
-        if check is not None:
-            data = answer.body if answer.body is not None else b"".join([event.data for event in opening])
-            if fails(answer, data, check):
-                raise BadAnswerFault(f"{answer.model} failed the {check[0]} check", code=f"not_{check[0]}")
+        assert answer.events is not None
+        async for event in answer.events:
+            opening.append(event)
+            if event.last or (event.content and not whole):
+                return opening
+        raise BadAnswerFault(f"{answer.rung or answer.model} ended its stream without an answer")
     except BaseException:
         await answer.aclose()
         raise
-    return opening
-
-
-def fails(answer: Answer, data: bytes, check: NamedCheck) -> bool:
-    """Does the text of an answer that has ended fail its check? `data`: its body, or all frames of its stream."""
-    if answer.evidence.tool_calls or answer.evidence.finish_reason != "stop":
-        return False  # a tool call has no text to check, and a cut text is told by its finish reason
-    return any(check[1](text) is Verdict.FAIL for text in texts_of(data, whole=answer.body is not None))
 
 
 def _may_have_cost(fault: Fault) -> bool:

@@ -32,7 +32,7 @@ CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 BYTES_PER_TOKEN = 8
 """of a request body, at most: a call that needs more tokens than are left even so would be refused anyway"""
 
-OF_ONE_CALL = frozenset({"content_filter", "empty_answer", "not_json"})
+OF_ONE_CALL = frozenset({"content_filter", "empty_answer", "not_json", "schema_mismatch", "broken_code"})
 """codes of bad answers that another prompt need not get: the provider is alive"""
 
 _KEPT = 1024

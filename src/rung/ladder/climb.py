@@ -16,9 +16,9 @@ import msgspec
 from rung.answer import Answer, Event
 from rung.call import Call
 from rung.errors import DeadlineError, Fault, LadderExhausted, RateLimitFault, RungError
-from rung.ladder.attempt import Attempt, Gate, NamedCheck, Opened, ask, ask_now, fails
+from rung.ladder.attempt import Attempt, Gate, Opened, ask, ask_now
 from rung.ladder.budget import RetryBudget
-from rung.ladder.checks import check_for, texts_of
+from rung.ladder.checks import Necessary, asks_json, broken_json, necessary_for, texts_of
 from rung.ladder.hedge import Hedger
 from rung.ladder.resume import Seam, resume
 from rung.ladder.rung import Rung
@@ -71,14 +71,14 @@ class Climb(msgspec.Struct):
     _kept: list[bytes] = msgspec.field(default_factory=list)
     _kept_size: int = 0
 
-    def commit(self, opened: Opened, check: NamedCheck | None, budget: RetryBudget | None = None) -> None:
+    def commit(self, opened: Opened, needed: Necessary | None, budget: RetryBudget | None = None) -> None:
         """From here on the answer is the caller's."""
         self._opened = opened
         self._budget = budget
         self.answer = opened.answer
         self.first_content = time.monotonic()
-        if check is not None:
-            self.buffered = check[0]
+        if needed is not None and needed.json:
+            self.buffered = "json"
         if self.gate is not None and (held := self.gate.passed(opened.answer)):
             self.buffered = held
 
@@ -169,8 +169,7 @@ class Climb(msgspec.Struct):
                 stored = answer.body
                 if stored is None and self._kept_size <= KEEP_LIMIT:
                     stored = b"".join(self._kept)
-                check = None if self.buffered else check_for(self.call)
-                if stored is not None and check is not None and fails(answer, stored, check):
+                if stored is not None and not self.buffered and asks_json(self.call) and broken_json(answer, stored):
                     stored = None  # nobody better was left to ask, but it need not be repeated
             if self.gate is not None and self.gate.passed(answer):
                 stored = None  # the promise was made to this call: the same call again climbs again
@@ -223,13 +222,16 @@ def path(steps: Iterable[tuple[str, str, str]]) -> str:
     return ", ".join([_step(*step) for step in steps])
 
 
+_CACHES = ("exact", "semantic")
+
+
 def _step(rung: str, outcome: str, reason: str) -> str:
     if outcome == "answered":
         how = f":{reason}" if reason else ""
-        return "exact=hit" if rung == "exact" else f"{rung}=answered{how}"
+        return f"{rung}=hit" if rung in _CACHES else f"{rung}=answered{how}"
     code = reason.partition(":")[0]
-    if outcome == "declined" and rung == "exact":
-        return f"exact={code}"
+    if outcome == "declined" and rung in _CACHES:
+        return f"{rung}={code}"
     return f"{rung}={outcome}:{code}"
 
 
@@ -239,7 +241,7 @@ def begin(record: Climb, rungs: Sequence[Rung], budget: RetryBudget) -> bool:
     If none has, `climb` goes on from there.
     """
     record.begun, record.rungs = True, rungs
-    if check_for(record.call) is not None:
+    if asks_json(record.call):
         return False
     for rung in rungs:
         look = getattr(rung, "look", None)
@@ -283,7 +285,7 @@ async def _ask_each(
         if rung in record.asked:
             continue  # in vain, by `begin` or a second attempt
         record.asked.append(rung)
-        check = check_for(call) if place + 1 < len(rungs) or not last else None
+        needed = necessary_for(call) if place + 1 < len(rungs) or not last else None
         tries_left = budget.tries
         while True:
             tries_left -= 1
@@ -291,16 +293,16 @@ async def _ask_each(
                 raise DeadlineError(f"the call's deadline passed before {rung.name} could be asked")
             try:
                 if hedger is None:
-                    opened = await ask(record, rung, check)
+                    opened = await ask(record, rung, needed)
                 else:
-                    opened = await hedger.ask(record, rung, rungs[place + 1 :], check)
+                    opened = await hedger.ask(record, rung, rungs[place + 1 :], needed)
             except Fault as fault:
                 if tries_left and await _may_retry(call, fault, budget):
                     continue
                 break
             if opened is None:
                 break
-            record.commit(opened, check, budget)
+            record.commit(opened, needed, budget)
             return True
     return False
 

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rung.errors import Fault, RungError
-from rung.ladder.attempt import NamedCheck, Opened, Record, ask
+from rung.ladder.attempt import Opened, Record, ask
 from rung.ladder.budget import HedgeBudget, RetryBudget
+from rung.ladder.checks import Necessary
 from rung.ladder.rung import Rung
 
 _SHORTEST = 1e-3
@@ -133,22 +134,22 @@ class Hedger:
         self.wins = 0
         self._latencies: dict[tuple[str, bool], Latency] = {}
 
-    async def ask(self, record: Record, rung: Rung, others: Sequence[Rung], check: NamedCheck | None) -> Opened | None:
+    async def ask(self, record: Record, rung: Rung, others: Sequence[Rung], needed: Necessary | None) -> Opened | None:
         """Like `attempt.ask`, perhaps with a second attempt. `others`: who would be asked next.
 
         The attempt that answers is the last of the record's. Raises Fault if every attempt failed.
         """
         call = record.call
         if call.private or rung.stays_here:
-            return await ask(record, rung, check)
-        whole = not call.stream or check is not None
+            return await ask(record, rung, needed)
+        whole = not call.stream or (needed is not None and needed.json)
         latency = self.latency(rung, whole)
         self.budget.deposit()
         if latency.late_after is not None:
-            return await _Race(self, record, rung, self._second(rung, others), check, whole).run(latency.late_after)
+            return await _Race(self, record, rung, self._second(rung, others), needed, whole).run(latency.late_after)
         clock = asyncio.get_running_loop().time
         started = clock()
-        opened = await ask(record, rung, check)
+        opened = await ask(record, rung, needed)
         if opened is not None:
             latency.add(clock() - started)
         return opened
@@ -177,13 +178,13 @@ class _Race:
     a timer and nothing else; the second, in a task of its own, interrupts it when it wins."""
 
     def __init__(
-        self, hedger: Hedger, record: Record, rung: Rung, other: Rung, check: NamedCheck | None, whole: bool
+        self, hedger: Hedger, record: Record, rung: Rung, other: Rung, needed: Necessary | None, whole: bool
     ) -> None:
         self._hedger = hedger
         self._record = record
         self._rung = rung
         self._other = other
-        self._check = check
+        self._needed = needed
         self._whole = whole
         self._latency = hedger.latency(rung, whole)
         self._late = False
@@ -204,7 +205,7 @@ class _Race:
         opened: Opened | None = None
         error: BaseException | None = None
         try:
-            opened = await ask(self._record, self._rung, self._check)
+            opened = await ask(self._record, self._rung, self._needed)
         except BaseException as raised:
             error = raised
         self._decided = True
@@ -246,7 +247,7 @@ class _Race:
 
     async def _ask_second(self) -> Opened | None:
         started = self._loop.time()
-        opened = await ask(self._record, self._other, self._check)
+        opened = await ask(self._record, self._other, self._needed)
         if opened is not None and self._other is not self._rung:
             self._hedger.latency(self._other, self._whole).add(self._loop.time() - started)
         return opened

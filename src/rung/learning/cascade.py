@@ -130,14 +130,16 @@ class CheckGate:
     def refusal(self, rung: Rung) -> str:
         return self._cascades.why_not(self.call.check, rung, self.reference)
 
-    async def weigh(self, rung: Rung, answer: Answer, data: bytes) -> str:
+    async def weigh(self, rung: Rung, answer: Answer, data: bytes, failed: str = "") -> str:
         evidence = answer.evidence
         said = jobs.said_in(data, evidence.finish_reason or "", evidence.tool_calls, whole=answer.body is not None)
         check = self.call.check
-        passed = said is not None and await self._cascades.passes(check, said.text, self.call.remaining())
+        passed = (
+            not failed and said is not None and await self._cascades.passes(check, said.text, self.call.remaining())
+        )
         self._cascades.note(check, rung, self.reference, answer, passed)
         if not passed:
-            return f"check_failed: {check}"
+            return f"check_failed: {failed or check}"
         self._accepted = answer.model
         evidence.unproved = False
         return ""

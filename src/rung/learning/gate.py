@@ -12,6 +12,7 @@ from rung.answer import Answer
 from rung.call import Call
 from rung.ladder.rung import Rung
 from rung.ladder.trust import Cell, Coin
+from rung.ladder.trust.score import REJECTED
 from rung.learning import jobs
 from rung.learning.jobs import Said
 
@@ -90,10 +91,10 @@ class CallGate:
             return "trust_closed: its audits cannot keep up"
         return ""
 
-    async def weigh(self, rung: Rung, answer: Answer, data: bytes) -> str:
+    async def weigh(self, rung: Rung, answer: Answer, data: bytes, failed: str = "") -> str:
         """Why this whole answer (`data`: its body, or all frames of its stream) is not accepted; empty if it is."""
         try:
-            return self._weigh(rung, answer, data)
+            return self._weigh(rung, answer, data, failed)
         except Exception:
             log.exception("a bug in rung, please report it: an answer could not be weighed")
             return "trust_error"
@@ -102,7 +103,7 @@ class CallGate:
         """``trust`` for the answer that was accepted here."""
         return "trust" if self.accepted is not None and answer.model == self.accepted.cell.key.model else ""
 
-    def _weigh(self, rung: Rung, answer: Answer, data: bytes) -> str:
+    def _weigh(self, rung: Rung, answer: Answer, data: bytes, failed: str) -> str:
         cell = self._cells.cell_for(self.call, rung, self.reference)
         if cell is None or cell.threshold is None:
             return "trust_closed: meanwhile"
@@ -113,11 +114,13 @@ class CallGate:
         said = jobs.said_in(data, evidence.finish_reason or "", evidence.tool_calls, whole=answer.body is not None)
         if said is None:
             return "trust_incomplete"
-        score = self._cells.score(cell, self.call, said)
+        score = REJECTED if failed else self._cells.score(cell, self.call, said)
         cost = 0 if evidence.cost is None and rung.stays_here else evidence.cost
         held = Held(cell, cell.coin(score, self.fingerprint), said, score, cost)
         if not cell.serves(score):
             self.refused[rung.model] = held
+            if failed:
+                return f"check_failed: {failed}"
             return f"trust_score: {score:.2f} < {cell.threshold:.2f}"
         self.accepted = held
         evidence.unproved = False

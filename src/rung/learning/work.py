@@ -19,9 +19,11 @@ import orjson
 from rung.answer import Usage
 from rung.call import Call
 from rung.errors import RungError
+from rung.ladder.checks import necessary_for
 from rung.ladder.climb import Climb
 from rung.ladder.rung import Rung
 from rung.ladder.trust import Cell
+from rung.ladder.trust.score import REJECTED
 from rung.learning import jobs
 from rung.learning.grading import Comparison
 from rung.learning.jobs import Job, Said
@@ -197,9 +199,18 @@ class Worker:
         cost = None if None in costs else sum(filter(None, costs))
         score = job.score
         if score is None:
-            score = 0.0 if lower is None else learner.score(cell, job.call(), lower)
+            score = 0.0 if lower is None else await self._score(job, cell, lower)
         label = self._label(job, score, comparison, cost, evidence)
         learner.done(job, label, *asked.settled, *judged.settled, *repeated.settled)
+
+    async def _score(self, job: Job, cell: Cell, answer: Said) -> float:
+        """As a gate would score it: what a necessary check rejects could never go out."""
+        call = job.call()
+        needed = necessary_for(call) if answer.finish_reason == "stop" else None
+        rejected = await asyncio.to_thread(needed.rejects, answer.text, lower=True) if needed is not None else ""
+        if rejected:
+            return REJECTED
+        return self._learner.score(cell, call, answer)
 
     async def _repeat(self, job: Job, cell: Cell) -> Attempted:
         """Now and then, ask the reference the same again: no limit can hold below the share in which it differs."""

@@ -17,6 +17,9 @@ from rung.ladder.trust.opening import COVERAGES, grid
 
 FOLDS = 5
 
+REJECTED = -1.0
+"""the score of an answer that fails a necessary check (`rung.ladder.checks`): no threshold is as low"""
+
 
 class Scorer(msgspec.Struct, frozen=True):
     """`version` goes into the cell's key: a refit is another score, and another cell."""
