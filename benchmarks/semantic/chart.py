@@ -59,17 +59,19 @@ def _panel(left: float, name: str, found: dict[str, Any]) -> list[str]:
         out.append(f'<text class="small" text-anchor="end" x="{left - 5}" y="{y(share) + 4:.1f}">{share:.0%}</text>')
     for wrong in (0.001, 0.01, 0.1, 1):
         out.append(
-            f'<text class="small" text-anchor="middle" x="{x(wrong):.1f}" y="{TOP + HEIGHT + 16}">{wrong:.1%}</text>'
+            f'<text class="small" text-anchor="middle" x="{x(wrong):.1f}" y="{TOP + HEIGHT + 16}">{wrong * 100:g} %</text>'
         )
     limit = x(found["max_error"])
     out.append(f'<line class="limit" x1="{limit:.1f}" x2="{limit:.1f}" y1="{TOP}" y2="{TOP + HEIGHT}"/>')
     for rule, one in found["beside"].items():
-        out += _dot(x(one["wrong_per_request"]), y(one[key]), rule, "dot")
-    return out + _dot(x(found["wrong_per_request"]), y(found[key]), "rung", "ours")
+        out += _dot(x(one["wrong_per_request"]), y(one[key]), rule, "dot", left + PANEL)
+    return out + _dot(x(found["wrong_per_request"]), y(found[key]), "rung", "ours", left + PANEL)
 
 
-def _dot(x: float, y: float, name: str, kind: str) -> list[str]:
+def _dot(x: float, y: float, name: str, kind: str, right: float) -> list[str]:
+    """A point with its name, on its left where the panel ends."""
+    side = (8, "start") if x + 8 + 6.5 * len(name) < right else (-8, "end")
     return [
         f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{6 if kind == "ours" else 4}"/>',
-        f'<text class="small" x="{x + 8:.1f}" y="{y + 4:.1f}">{escape(name)}</text>',
+        f'<text class="small" text-anchor="{side[1]}" x="{x + side[0]:.1f}" y="{y + 4:.1f}">{escape(name)}</text>',
     ]
