@@ -58,9 +58,8 @@ def _panel(left: float, name: str, found: dict[str, Any]) -> list[str]:
         out.append(f'<line class="grid" x1="{left}" x2="{left + PANEL}" y1="{y(share):.1f}" y2="{y(share):.1f}"/>')
         out.append(f'<text class="small" text-anchor="end" x="{left - 5}" y="{y(share) + 4:.1f}">{share:.0%}</text>')
     for wrong in (0.001, 0.01, 0.1, 1):
-        out.append(
-            f'<text class="small" text-anchor="middle" x="{x(wrong):.1f}" y="{TOP + HEIGHT + 16}">{wrong * 100:g} %</text>'
-        )
+        below = f'x="{x(wrong):.1f}" y="{TOP + HEIGHT + 16}"'
+        out.append(f'<text class="small" text-anchor="middle" {below}>{wrong * 100:g} %</text>')
     limit = x(found["max_error"])
     out.append(f'<line class="limit" x1="{limit:.1f}" x2="{limit:.1f}" y1="{TOP}" y2="{TOP + HEIGHT}"/>')
     for rule, one in found["beside"].items():
