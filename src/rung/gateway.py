@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from rung import config
+from rung import caches, config
 from rung.answer import Answer, Usage
 from rung.backends import Backends
 from rung.call import Call, new_request_id
@@ -32,6 +32,7 @@ from rung.ladder.order import Seen, arrange
 from rung.ladder.policy import NAMES, Lineup, dead_end, explain, is_model, plan, split, substitutes, unknown_model
 from rung.ladder.privacy import recognise
 from rung.ladder.rung import Rung
+from rung.learning.people import unknown
 from rung.lines import CallLines
 from rung.prompts import Prompts
 from rung.providers.estimate import Correction
@@ -46,7 +47,10 @@ from rung.stores import Stores
 from rung.watching import Watchers
 from rung.wire.client import Client
 from rung.wire.proxy import client_for
-from rung.wiring import REMEMBERED, Wiring
+from rung.wiring import REMEMBERED, Wiring, proxies_of
+
+if TYPE_CHECKING:
+    from rung.remembering import Remembering
 
 log = logging.getLogger("rung")
 
@@ -78,6 +82,9 @@ class Gateway:
         self.lineup = Lineup()
         self.proving: Proving | None = None
         """what is learnt about models below the reference; None where trust is switched off"""
+        self.remembering: Remembering | None = None
+        """the semantic cache; None where it is off or its extra is not installed"""
+        self._reads_tasks = False
         self.watchers = Watchers()
         """pages that show climbs as they end"""
 
@@ -93,7 +100,7 @@ class Gateway:
         if self._given is None:
             self.settings = await asyncio.to_thread(config.load_here)
         told = self.settings
-        self._client = client_for(_proxies(told))  # through the proxy the environment names, if it names one
+        self._client = client_for(proxies_of(told))  # through the proxy the environment names, if it names one
         self._breakers = Breakers(BreakerRules(**asdict(told.breaker)))
         self._stores = Stores(told)
         await self._stores.load()
@@ -102,16 +109,20 @@ class Gateway:
             self._lines = CallLines(told.log.format)
             self._lines.start()
         self._tool = await asyncio.to_thread(ToolRung)  # reads its vocabulary
-        await asyncio.to_thread(task.warm)
         await self._backends.start(told, self._client)
         if self._stores.trust is not None:
             self.proving = Proving(told, self._stores.trust, self._ledger, self._backends)
+        self.remembering = await caches.remember(told, self._stores, self.proving)
         await self.reload(told)
         if self.proving is not None:
             await self.proving.start()
+        if self.remembering is not None:
+            await self.remembering.start()
 
     async def aclose(self) -> None:
         """Stop the local model, close connections, write what is queued. Safe to call twice."""
+        if self.remembering is not None:
+            await self.remembering.aclose()
         if self.proving is not None:
             await self.proving.aclose()
         await self._backends.aclose()
@@ -146,11 +157,14 @@ class Gateway:
             client=self._client,
             tool=self._tool,
             cache=self._cache,
+            semantic=self.remembering.rung(self.settings) if self.remembering is not None else None,
             local=self._backends.current,
         )
         self.lineup = self._wiring.lineup
         if self.proving is not None:
             self.proving.reload(self.settings, self._wiring, self._prices)
+        if self.remembering is not None:
+            self.remembering.reload(self.lineup)
 
     # ---- one call ----
 
@@ -183,6 +197,9 @@ class Gateway:
         if not record.begun and await self._start(record):
             assert record.answer is not None
             return record.answer
+        if call.model == "auto" and not self._reads_tasks:  # 8 MB and a tenth of a second nobody else has to spend
+            await asyncio.to_thread(task.warm)
+            self._reads_tasks = True
         more = partial(self._models, record) if call.model in NAMES else None
         try:
             await climb(call, record.rungs, record, wiring.budget, wiring.hedger, more)
@@ -335,16 +352,29 @@ class Gateway:
         return ", ".join(["tools", "exact cache", *self._wiring.cloud_names(), *local])
 
     def cache_stats(self) -> dict[str, Any]:
-        """Counts and bytes of the exact cache."""
-        return {"enabled": True, **asdict(self._cache.stats())} if self._cache is not None else {"enabled": False}
+        """Counts and bytes of the exact cache, and under ``semantic`` of the other."""
+        return caches.stats(self._cache, self.remembering)
 
-    def purge_cache(self, tenant: str | None = None) -> int:
-        """Forget `tenant`'s stored answers, or everybody's; -> how many there were."""
-        return self._cache.purge(tenant) if self._cache is not None else 0
+    async def purge_cache(self, tenant: str | None = None, match: str | None = None) -> int:
+        """Forget stored answers; see `rung.caches.purge`."""
+        return await caches.purge(self._cache, self.remembering, tenant, match)
 
     def trust_cells(self) -> dict[str, Any]:
         """What has been learnt about models below the reference; see `rung.learning.told.report`."""
-        return self.proving.cells() if self.proving is not None else {"cells": []}
+        found = self.proving.cells() if self.proving is not None else {"cells": []}
+        if self.remembering is not None:
+            found["semantic"] = self.remembering.told()
+        return found
+
+    async def feedback(self, request_id: str, tenant: str, wrong: bool, corrected: bool) -> dict[str, Any]:
+        """A caller's word on an answer. Raises InvalidRequestError (404) for one that made no promise."""
+        if self.remembering is not None:
+            told = await self.remembering.hits.feedback(request_id, tenant, wrong=wrong)
+            if told is not None:
+                return told
+        if self.proving is None:
+            raise unknown()
+        return await self.proving.feedback(request_id, tenant, wrong, corrected)
 
     # ---- in process ----
 
@@ -368,16 +398,3 @@ class Gateway:
     def stream(self, messages: list[dict[str, Any]], *, model: str = "auto", **told: Any) -> ResultStream:
         """The same, as it comes: ``async for text in gateway.stream(...)``."""
         return ResultStream(self, Climb(make_call(messages, model, told, stream=True, request_id=new_request_id())))
-
-
-def _tell(state: str, detail: str) -> None:
-    """The local model's ups and downs, in the log."""
-    log.info("local model: %s%s", state, f" ({detail})" if detail else "")
-
-
-def _proxies(settings: Settings) -> dict[str, str]:
-    """The forward proxies of the environment, as the wire wants them."""
-    told = settings.proxies
-    named = {"http_proxy": told.http, "https_proxy": told.https, "all_proxy": told.all}
-    shown = {name: secret.reveal() for name, secret in named.items() if secret is not None}
-    return {**shown, "no_proxy": told.no} if shown else {}

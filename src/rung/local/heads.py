@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,8 @@ def _digest(path: Path) -> str:
 
 def _engine_version() -> str:
     """KV of one version of llama.cpp may mean nothing to another."""
+    metadata = import_module("importlib.metadata")  # a megabyte, for those who have an engine
     try:
-        return version("xllamacpp")
-    except PackageNotFoundError:
+        return str(metadata.version("xllamacpp"))
+    except metadata.PackageNotFoundError:
         return ""
