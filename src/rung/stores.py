@@ -8,18 +8,20 @@ from rung.config import Settings
 from rung.store.exact import ExactCache
 from rung.store.exact_disk import DiskCache
 from rung.store.ledger import Ledger
+from rung.store.semantic import SemanticStore
 from rung.store.trust import TrustStore
 from rung.store.writer import Writer
 
 
 class Stores:
-    """`ledger`, `cache` and `trust` are None where the settings switch them off."""
+    """`ledger`, `cache`, `semantic` and `trust` are None where the settings switch them off."""
 
     def __init__(self, told: Settings) -> None:
         self.ledger: Ledger | None = None
         self.cache: ExactCache | None = None
         self.trust: TrustStore | None = None
         on_disk = told.exact.enabled and told.exact.disk
+        self.semantic: SemanticStore | None = None
         self._writer = Writer() if told.ledger.enabled or on_disk or told.trust.enabled else None
         if told.ledger.enabled and self._writer is not None:
             self.ledger = Ledger(
@@ -32,6 +34,8 @@ class Stores:
             )
         if told.trust.enabled and self._writer is not None:
             self.trust = TrustStore(told.paths.trust, self._writer)
+        if told.semantic.enabled and told.semantic.disk and self._writer is not None:
+            self.semantic = SemanticStore(told.paths.semantic, self._writer, with_text=told.semantic.store_text)
         if told.exact.enabled:
             disk = None
             if on_disk and self._writer is not None:

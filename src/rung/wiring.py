@@ -61,6 +61,7 @@ class Wiring:
         client: Client,
         tool: Rung,
         cache: ExactCache | None,
+        semantic: Rung | None,
         local: Backend | None,
     ) -> None:
         self._settings, self._correction, self._seen = settings, correction, seen
@@ -85,6 +86,7 @@ class Wiring:
         self.lineup = Lineup(
             tool=tool,
             exact=self._exact(cache),
+            semantic=semantic,
             local=self._local(local),
             reference=self.cloud(ladder.reference),
             fast=self.cloud(ladder.fast),
@@ -217,3 +219,11 @@ class Wiring:
             return None if cost is None else cost + self._prompts.dues(provider)
 
         return price
+
+
+def proxies_of(settings: Settings) -> dict[str, str]:
+    """The forward proxies of the environment, as the wire wants them."""
+    told = settings.proxies
+    named = {"http_proxy": told.http, "https_proxy": told.https, "all_proxy": told.all}
+    shown = {name: secret.reveal() for name, secret in named.items() if secret is not None}
+    return {**shown, "no_proxy": told.no} if shown else {}

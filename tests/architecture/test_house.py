@@ -19,6 +19,7 @@ LAZY_IMPORTS = {
     "yarl": "the [proxy] extra, with aiohttp",
     "onnxruntime": "the [minilm] extra: 68 MB of native code",
     "tokenizers": "the [semantic] extra",
+    "usearch": "the [semantic] extra: native code that only large caches load",
     "xllamacpp": "the [local] extra: 100 MB of native code that only the child process loads",
     "sqlglot": "the [tools] extra",
     "json_repair": "the [tools] extra",

@@ -29,6 +29,8 @@ enabled = false
 [ladder]
 reference = "{REFERENCE}"
 fallback = []
+[semantic]
+enabled = false
 [trust]
 max_error = 0.2
 share = 1.0

@@ -18,6 +18,7 @@ class Paths:
     models: Path
     ledger: Path
     cache: Path
+    semantic: Path
     trust: Path
     config: Path
     """`rung.toml` of this home"""
@@ -32,6 +33,7 @@ def paths(environ: Mapping[str, str]) -> Paths:
         models=home / "models",
         ledger=home / "ledger.sqlite3",
         cache=home / "cache.sqlite3",
+        semantic=home / "semantic.sqlite3",
         trust=home / "trust.sqlite3",
         config=home / FILE_NAME,
     )

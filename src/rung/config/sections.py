@@ -176,6 +176,36 @@ class Exact:
 
 
 @dataclass(frozen=True, slots=True)
+class Semantic:
+    """The semantic cache: a stored answer to a call that means the same. Needs the `[semantic]` extra."""
+
+    enabled: bool = setting(
+        True, "look among stored answers by meaning, and serve them once that is proved; nothing without the extra"
+    )
+    max_error: float = setting(
+        0.01, "share of requests that may get a stored answer unlike the reference's", low=0.001, high=0.2
+    )
+    embedder: Literal["wordllama", "minilm"] = setting(
+        "wordllama", "what turns a prompt into a vector; another one begins to prove itself anew"
+    )
+    vocabulary: Path | None = setting(None, "for `minilm`: BERT's uncased `vocab.txt`")  # noqa: RUF009
+    deadline: float = setting(0.02, "time a look may take; after it the call goes on up", low=0, high=10, unit="s")
+    ttl: float = setting(7 * 24 * HOUR, "how long an answer may be served", low=0, unit="s")
+    volatile_ttl: float = setting(
+        0.0, "the same for prompts that speak of the present or of one's own affairs; 0: not stored", low=0, unit="s"
+    )
+    max_bytes: int = setting(256 * MiB, "memory for entries: answers, prompts, vectors", low=0, unit="bytes")
+    max_entry_bytes: int = setting(64 * KiB, "largest answer worth storing", low=0, unit="bytes")
+    scopes: int = setting(
+        16, "system prompts, tools and settings held apart in memory, up to 40 MiB each for what was learnt",
+        low=1, high=10_000,
+    )  # fmt: skip
+    disk: bool = setting(True, "keep entries, and what was learnt, in `semantic.sqlite3` in rung's home")
+    store_text: bool = setting(True, "keep prompts there too; false: their hashes and vectors, and the answers")
+    shared: tuple[str, ...] = setting((), "tenants (the hash shown in the ledger) that share one store")
+
+
+@dataclass(frozen=True, slots=True)
 class Local:
     """The model on this machine."""
 
@@ -332,6 +362,7 @@ SECTIONS: Mapping[str, type] = {
     "hedge": Hedge,
     "prompt_cache": PromptCache,
     "exact": Exact,
+    "semantic": Semantic,
     "local": Local,
     "privacy": Privacy,
     "trust": Trust,

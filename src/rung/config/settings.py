@@ -26,6 +26,7 @@ from rung.config.sections import (
     Privacy,
     PromptCache,
     Retry,
+    Semantic,
     Server,
     Trust,
 )
@@ -90,6 +91,7 @@ class Settings:
     hedge: Hedge
     prompt_cache: PromptCache
     exact: Exact
+    semantic: Semantic
     local: Local
     privacy: Privacy
     trust: Trust

@@ -12,6 +12,7 @@ from rung.call import Call
 from rung.doors import openai, page
 from rung.doors.exchange import Exchange, Receive, Scope, Send
 from rung.doors.feedback import feedback
+from rung.doors.purge import purge
 from rung.doors.reply import JSON, AsgiReply, Reply, error_head, head, send_whole
 from rung.doors.request import Admitted, Guard, Headers, admit, chat_call, check_json, check_once
 from rung.errors import AuthenticationError, InvalidRequestError, RequestTooLargeError, RungError
@@ -116,7 +117,14 @@ class App:
             told = await feedback(self.gateway, tenant, await read_body(receive, settings.server.body_limit))
             await send_whole(reply, 200, _JSON, orjson.dumps(told))
             return
-        status, body = self._other(method, path, headers)
+        if path == "/admin/cache/purge":
+            if method != "POST":
+                raise _wrong_method("POST")
+            check_json(headers)
+            told = await purge(self.gateway, await read_body(receive, settings.server.body_limit))
+            await send_whole(reply, 200, _JSON, orjson.dumps(told))
+            return
+        status, body = self._other(method, path)
         await send_whole(reply, status, _JSON, orjson.dumps(body))
 
     def _checked(self, scope: Scope) -> tuple[Guard, Headers]:
@@ -154,13 +162,8 @@ class App:
             raise _too_large(limit)
         return chat_call(admitted, raw, door="openai")
 
-    def _other(self, method: str, path: str, headers: Headers) -> tuple[int, dict[str, Any]]:
+    def _other(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
         gateway = self.gateway
-        if path == "/admin/cache/purge":
-            if method != "POST":
-                raise _wrong_method("POST")
-            check_json(headers)
-            return 200, {"purged": gateway.purge_cache()}
         if path in JSON_ROUTES or path.startswith("/v1/models/"):
             if method not in _READS:
                 raise _wrong_method(*_READS)

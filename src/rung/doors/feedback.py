@@ -8,7 +8,6 @@ import msgspec
 
 from rung.errors import InvalidRequestError
 from rung.gateway import Gateway
-from rung.learning.people import unknown
 
 
 class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
@@ -35,7 +34,4 @@ async def feedback(gateway: Gateway, tenant: str, raw: bytes) -> dict[str, Any]:
             code="invalid_type",
             param=path.strip("`").lstrip(".") or None,
         ) from None
-    proving = gateway.proving
-    if proving is None:
-        raise unknown()
-    return await proving.feedback(told.request_id, tenant, told.verdict == "wrong", told.corrected is not None)
+    return await gateway.feedback(told.request_id, tenant, told.verdict == "wrong", told.corrected is not None)

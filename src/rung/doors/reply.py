@@ -138,14 +138,18 @@ def _same(
         lines.append(f"x-rung-task: {task.encode('ascii', 'replace').decode()}")
     if found:
         lines.append(f"x-rung-private: {', '.join(found)}")
-    lines += [_cache_status(outcome, reason) for name, outcome, reason in taken if name == "exact"]
+    caches = [step for step in taken if step[0] in ("exact", "semantic")]
+    # one header: of the cache that answered, else of the exact one
+    hits = [step for step in caches if step[1] == "answered"]
+    lines += [_cache_status(*step) for step in (hits or caches)[:1]]
     return head(lines)
 
 
-def _cache_status(outcome: str, reason: str) -> str:
+def _cache_status(name: str, outcome: str, reason: str) -> str:
+    """RFC 9211."""
     if outcome == "answered":
-        return "cache-status: exact; hit"
-    return "cache-status: exact; fwd=bypass" if reason.startswith("bypass") else "cache-status: exact; fwd=miss"
+        return f"cache-status: {name}; hit"
+    return f"cache-status: {name}; fwd={'bypass' if reason.startswith('bypass') else 'miss'}"
 
 
 def end_note(record: Climb) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Which rungs may be asked for a call, in which order. Pure: a table, no I/O.
 
-Without trust data the ladder is honest: ``auto`` goes tool → exact → reference. The local rung answers
+Without trust data the ladder is honest: ``auto`` goes tool → exact → semantic → reference. The local rung answers
 when it was asked for, when the call is private, or when no cloud answers; the record then says `unproved`.
 """
 
@@ -30,6 +30,7 @@ class Lineup:
 
     tool: Rung | None = None
     exact: Rung | None = None
+    semantic: Rung | None = None
     local: Rung | None = None
     reference: Rung | None = None
     fast: Rung | None = None
@@ -108,7 +109,7 @@ def explain(call: Call, rungs: Sequence[Rung], lineup: Lineup, offers: Sequence[
 
 def is_model(rung: Rung) -> bool:
     """Is it a model, not a program or a cache?"""
-    return rung.name not in ("tool", "exact")
+    return rung.name not in ("tool", "exact", "semantic")
 
 
 def _named(call: Call, lineup: Lineup) -> tuple[Rung | None, ...]:
@@ -117,15 +118,15 @@ def _named(call: Call, lineup: Lineup) -> tuple[Rung | None, ...]:
     name = call.mode if call.model == "auto" else call.model
     if name == "auto":
         first = here if lineup.local_in_auto else ()
-        return (lineup.tool, lineup.exact, *first, *references, *lineup.clouds, *here)
+        return (lineup.tool, lineup.exact, lineup.semantic, *first, *references, *lineup.clouds, *here)
     if name == "local":
         tool = lineup.tool if call.model == "auto" else None
         return (tool, lineup.exact, *here)
     if name == "cloud":
-        return (lineup.exact, *references, *lineup.clouds)
+        return (lineup.exact, lineup.semantic, *references, *lineup.clouds)
     if name == "fast":
-        return (lineup.exact, lineup.fast, *references, *lineup.clouds)
-    return (lineup.exact, lineup.strong, *references)
+        return (lineup.exact, lineup.semantic, lineup.fast, *references, *lineup.clouds)
+    return (lineup.exact, lineup.semantic, lineup.strong, *references)
 
 
 def dead_end(call: Call, lineup: Lineup) -> RungError:

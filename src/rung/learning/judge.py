@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import orjson
 
@@ -20,9 +21,20 @@ _TASK = (
 
 
 def judge_call(job: Job, model: str, lower: str, reference: str) -> Call:
-    """The call to the judge. Which of the two is shown first depends on the call alone, not on who said it."""
-    first, second = (reference, lower) if int(job.fingerprint[:2], 16) % 2 else (lower, reference)
-    request = orjson.dumps(job.body["messages"]).decode()
+    """The call to the judge about a job's answers."""
+    which = int(job.fingerprint[:2], 16) % 2
+    return compare_call(
+        model, job.body["messages"], lower, reference, which, job.request_id, tenant=job.tenant, task=job.key.task
+    )
+
+
+def compare_call(
+    model: str, messages: Any, lower: str, reference: str, which: int, request_id: str, *, tenant: str, task: str
+) -> Call:
+    """The call to the judge. Which of the two is shown first (`which`: 0 or 1) must depend on the call alone, not on
+    who said it."""
+    first, second = (reference, lower) if which else (lower, reference)
+    request = orjson.dumps(messages).decode()
     shown = {"request": request[:_LONGEST], "answer A": first[:_LONGEST], "answer B": second[:_LONGEST]}
     text = "\n\n".join(f"<{name}>\n{told}\n</{name}>" for name, told in shown.items())
     body = {
@@ -34,10 +46,10 @@ def judge_call(job: Job, model: str, lower: str, reference: str) -> Call:
         body=body,
         raw=orjson.dumps(body),
         model=model,
-        request_id=f"{job.request_id}-judge",
-        tenant=job.tenant,
-        task=job.key.task,
-        session=f"judge:{job.request_id}",
+        request_id=f"{request_id}-judge",
+        tenant=tenant,
+        task=task,
+        session=f"judge:{request_id}",
         no_store=True,
         purpose="judge",
         door="trust",

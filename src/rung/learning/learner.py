@@ -210,7 +210,7 @@ class Learner:
     def learn(self, gate: CallGate, record: Climb) -> None:
         """An ``auto`` climb has ended: account for it, and toss the coins of those it could teach about."""
         answer = record.answer
-        if answer is None or record.error is not None or answer.rung in ("tool", "exact"):
+        if answer is None or record.error is not None or answer.rung in ("tool", "exact", "semantic"):
             return
         self.note(answer)
         held = gate.accepted

@@ -63,6 +63,11 @@ class Purse:
             self._spent += pico - spend.reserved
         return store.settle(spend.id, pico)
 
+    def pay(self, spend: Spend, pico: int | None) -> None:
+        """`settle`, and write it down by itself."""
+        if (statement := self.settle(spend, pico)) is not None:
+            self._kept.put(statement)
+
     def _turn(self) -> None:
         day = store.today(self._clock())
         if day != self._day:

@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from rung.answer import Answer, Declined, Event, Evidence, Usage
+from rung.answer import Answer, Declined
 from rung.call import Call
 from rung.store.exact import ExactCache
 from rung.store.fingerprint import fingerprint
 from rung.store.replay import REFUSED, all_ended
-from rung.store.stored import Stored, shape_of
+from rung.store.stored import Stored, shape_of, told_again
 
 MAX_FOLLOWERS = 1000
 """calls that may wait for one leader; more climb on their own"""
@@ -26,6 +26,9 @@ CONVERT_HERE = 64 * 1024
 """bytes of an answer converted on the event loop (about 2 ms); a longer one is converted in a thread"""
 
 GOOD_ENDS = ("stop", "tool_calls", "function_call")
+
+NOT_STORED = ("tool", "exact", "semantic")
+"""rungs whose answers are not stored: made again as fast, or served under a promise made to one call"""
 
 NO_STORE = ("x-no-store", "no-store")
 """members that, set to true on a tool, its function or its parameters, say that calling it has side effects"""
@@ -36,24 +39,6 @@ class _Flight(msgspec.Struct, eq=False):
 
     leader: Call
     waiting: set[asyncio.Future[bool]] = msgspec.field(default_factory=set)
-
-
-class _Once:
-    """A stream of one event."""
-
-    __slots__ = ("_data",)
-
-    def __init__(self, data: bytes) -> None:
-        self._data: bytes | None = data
-
-    def __aiter__(self) -> _Once:
-        return self
-
-    async def __anext__(self) -> Event:
-        if self._data is None:
-            raise StopAsyncIteration
-        data, self._data = self._data, None
-        return Event(data, True, True)
 
 
 class ExactRung:
@@ -111,7 +96,7 @@ class ExactRung:
                     return None
                 data = self._keep(key, entry, shape, _converted(entry, shape))
             if data is not None:
-                return _answer(entry, data, call)
+                return told_again("exact", entry, data, stream=call.stream)
         return self._lead(key, call)
 
     async def attempt(self, call: Call) -> Answer | Declined:
@@ -133,7 +118,7 @@ class ExactRung:
                     data = await asyncio.to_thread(_converted, entry, shape)
                     self._keep(key, entry, shape, data)
                 if data is not None:
-                    return _answer(entry, data, call)
+                    return told_again("exact", entry, data, stream=call.stream)
             said = self._lead(key, call)
             if said is not None:
                 return said
@@ -183,7 +168,7 @@ class ExactRung:
     def _storable(self, call: Call, answer: Answer, stored: bytes) -> bool:
         """Design rule 3: only whole, good answers."""
         evidence = answer.evidence
-        if not evidence.complete or evidence.finish_reason not in GOOD_ENDS or answer.rung in ("tool", "exact"):
+        if not evidence.complete or evidence.finish_reason not in GOOD_ENDS or answer.rung in NOT_STORED:
             return False
         if evidence.unproved and not (self._alone or _wants_local(call)):
             return False  # it served an outage, and must not outlive it
@@ -280,21 +265,3 @@ def _entry(call: Call, answer: Answer, stored: bytes) -> Stored:
         stripped=evidence.stripped,
         simulated=evidence.simulated,
     )
-
-
-def _answer(entry: Stored, data: bytes, call: Call) -> Answer:
-    """A hit: nothing was read or written by a model, so it used and cost nothing."""
-    evidence = Evidence(
-        entry.finish_reason,
-        True,
-        Usage(),
-        0,
-        entry.model_version or entry.model,
-        entry.tool_calls,
-        unproved=entry.unproved,
-        stripped=entry.stripped,
-        simulated=entry.simulated,
-    )
-    if call.stream:
-        return Answer("exact", entry.model, evidence, None, _Once(data))
-    return Answer("exact", entry.model, evidence, data)

@@ -202,3 +202,35 @@ TRUST = (
     );
     """,
 )
+
+SEMANTIC = (
+    """
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY,            -- given by rung, never twice
+        scope BLOB NOT NULL,               -- fingerprint of all that must be equal
+        tenant TEXT NOT NULL,
+        created REAL NOT NULL,             -- unix seconds
+        expires REAL NOT NULL,
+        used REAL NOT NULL,
+        hits INTEGER NOT NULL,
+        answer INTEGER NOT NULL,           -- number of the answer among its scope's
+        signature INTEGER NOT NULL,        -- what a prompt must share to be served this
+        digest BLOB NOT NULL,              -- of the prompt, white space and case aside
+        embedder TEXT NOT NULL,            -- its version
+        vector BLOB NOT NULL,              -- 16-bit floats
+        prompt TEXT,                       -- NULL where only hashes are stored
+        meta BLOB NOT NULL,                -- JSON: all of the answer but its data
+        data BLOB NOT NULL
+    );
+    CREATE INDEX entries_scope ON entries (scope);
+    CREATE INDEX entries_tenant ON entries (tenant);
+    CREATE TABLE scopes (
+        scope BLOB PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        updated REAL NOT NULL,
+        embedder TEXT NOT NULL,
+        told TEXT NOT NULL,                -- JSON: its cell, for people
+        snapshot BLOB                      -- what was learnt; holds vectors, no text
+    ) WITHOUT ROWID;
+    """,
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from rung.answer import Usage
+from rung.answer import Answer, Event, Evidence, Usage
 from rung.store.replay import to_frames, to_whole, with_usage, without_rung
 
 ENTRY_OVERHEAD = 1024
@@ -84,3 +84,40 @@ class Stored(msgspec.Struct, gc=False):
         if shape == "whole":
             return to_whole(self.data, self.usage)
         return with_usage(self.data, shape == "stream+usage", self.usage)
+
+
+class _Once:
+    """A stream of one event."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data: bytes | None = data
+
+    def __aiter__(self) -> _Once:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._data is None:
+            raise StopAsyncIteration
+        data, self._data = self._data, None
+        return Event(data, True, True)
+
+
+def told_again(rung: str, entry: Stored, data: bytes, *, stream: bool) -> Answer:
+    """`entry` as the answer of a cache called `rung`: nothing was read or written by a model, so it used and cost
+    nothing. `data` is in the shape asked for."""
+    evidence = Evidence(
+        entry.finish_reason,
+        True,
+        Usage(),
+        0,
+        entry.model_version or entry.model,
+        entry.tool_calls,
+        unproved=entry.unproved,
+        stripped=entry.stripped,
+        simulated=entry.simulated,
+    )
+    if stream:
+        return Answer(rung, entry.model, evidence, None, _Once(data))
+    return Answer(rung, entry.model, evidence, data)
