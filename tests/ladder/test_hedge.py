@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from rung.answer import Answer, Event, Evidence
+from rung.answer import Answer, Event, Evidence, Usage
 from rung.cli.bench_hedging import in_virtual_time
 from rung.errors import BadAnswerFault, ConnectFault, LadderExhausted, ServerFault
 from rung.ladder.breaker import Breaker
@@ -32,15 +32,17 @@ class Slow:
         if isinstance(step, BaseException):
             await asyncio.sleep(0.1)
             raise step
-        return Answer(self.name, self.model, Evidence(finish_reason="stop"), events=self.speak(step))
+        evidence = Evidence(finish_reason="stop")
+        return Answer(self.name, self.model, evidence, events=self.speak(step, evidence))
 
-    async def speak(self, seconds):
+    async def speak(self, seconds, evidence):
         self.opened += 1
         try:
             yield Event(b"", content=False)
             await asyncio.sleep(seconds)
             yield Event(self.word.encode())
             await asyncio.sleep(1)
+            evidence.usage = Usage(input_tokens=3, output_tokens=2)
             yield Event(b".", last=True)
         except asyncio.CancelledError:
             self.cancelled += 1
@@ -63,11 +65,11 @@ def trained(to="next", late_after=1.0, models=("a:m",), budget=100.0):
     return hedger
 
 
-async def served(rungs, hedger, tries=1, **call):
+async def served(rungs, hedger, tries=1, gate=None, **call):
     """-> (record, bytes that went out, seconds to the first content)."""
     loop = asyncio.get_running_loop()
     tasks = asyncio.all_tasks()
-    record = Climb(make_call(stream=True, **call))
+    record = Climb(make_call(stream=True, **call), gate=gate)
     started = loop.time()
     error = None
     try:
@@ -160,7 +162,7 @@ def test_a_second_that_fails_leaves_the_first_alone_and_is_not_asked_again():
 
 def test_a_first_that_fails_late_waits_for_the_second():
     class Dies(Slow):
-        async def speak(self, seconds):
+        async def speak(self, seconds, evidence):
             await asyncio.sleep(seconds)
             raise BadAnswerFault("cut", code="cut_stream")
             yield
@@ -176,7 +178,7 @@ def test_a_first_that_fails_late_waits_for_the_second():
 
 def test_when_both_fail_the_climb_goes_on_with_who_was_not_asked():
     class Dies(Slow):
-        async def speak(self, seconds):
+        async def speak(self, seconds, evidence):
             await asyncio.sleep(seconds)
             raise BadAnswerFault("cut", code="cut_stream")
             yield
@@ -213,7 +215,7 @@ def test_leaving_at_the_very_moment_the_second_wins_is_still_leaving():
     tasks = []
 
     class Last(Slow):
-        async def speak(self, seconds):
+        async def speak(self, seconds, evidence):
             self.opened += 1
             try:
                 await asyncio.sleep(seconds)

@@ -143,3 +143,17 @@ async def test_what_a_built_in_check_rejects_never_gets_to_the_users(checked):
     assert await gate.weigh(checked.cheap, answer, answer.body, "json") == "check_failed: json"
     assert (checked.ran, gate.passed(answer)) == ([], "")
     assert checked.learner.cascades.books[f"tests {CHEAP}"] == Cascade(1, 0, 0, checked.cheap.cost)
+
+
+async def test_where_the_reference_was_asked_too_nothing_is_saved(checked):
+    await checked.start()
+    checked.learner.cascades.checks = {"tests": Check(command=("pytest",))}
+    call = make_call("write it", check="tests")
+    for raced, saved in ((False, 1000), (True, 1000)):
+        gate = checked.learner.cascades.gate(call, checked.reference, [checked.cheap])
+        assert gate.guards(checked.cheap)
+        answer = await checked.cheap.attempt(call)
+        if raced:
+            gate.guards(checked.reference)  # about to be asked, by a hedge
+        assert await gate.weigh(checked.cheap, answer, answer.body) == ""
+        assert checked.learner.cascades.books[f"tests {CHEAP}"].saved == saved

@@ -8,6 +8,7 @@ import pytest
 from learning_fakes import LOCAL, REFERENCE
 
 from rung.errors import RungError
+from rung.ladder.climb import Climb
 from rung.ladder.trust import Cell
 from rung.learning.people import feedback, obey
 from rung.store import trust as store
@@ -357,3 +358,33 @@ async def test_what_a_check_rejects_is_refused_charged_and_no_part_of_the_promis
     assert not gate.refused[LOCAL].coin.served
     assert gate.accepted is None
     assert answer.evidence.unproved
+
+
+async def test_an_answer_that_raced_the_reference_saves_nothing(bench):
+    await bench.start()
+    await bench.teach(20)
+    for raced in (False, True):
+        before = bench.cell.saved
+        gate = bench.learner.gate(make_call(f"raced {raced}", task="extraction"), bench.reference)
+        assert gate.guards(bench.local)
+        answer = await bench.local.attempt(gate.call)
+        if raced:
+            gate.guards(bench.reference)  # about to be asked, by a hedge
+        assert await gate.weigh(bench.local, answer, answer.body) == ""
+        bench.learner.learn(gate, Climb(gate.call, answer=answer))
+        assert bench.cell.saved - before == (0 if raced else bench.world.price)
+
+
+async def test_a_candidate_pays_for_answers_a_check_rejects_until_its_cell_closes(bench):
+    await bench.start()
+    bench.learner.reload(bench.told, (bench.cheap,))
+    await bench.teach(21)
+    assert bench.cell.state == "open"
+    bench.cell.answers, bench.cell.saved, bench.cell.spent = bench.cell.rules.net_after, 3 * bench.cheap.cost, 0
+    for number in range(4):
+        assert bench.cell.state == "open"
+        gate = bench.learner.gate(make_call(f"bad {number}", task="extraction"), bench.reference)
+        answer = await bench.cheap.attempt(gate.call)
+        assert await gate.weigh(bench.cheap, answer, answer.body, "schema") == "check_failed: schema"
+        bench.learner.learn(gate, Climb(gate.call, answer=await bench.reference.attempt(gate.call)))
+    assert (bench.cell.state, bench.cell.reason) == ("closed", "net_value")

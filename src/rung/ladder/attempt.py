@@ -37,6 +37,8 @@ class Attempt(msgspec.Struct, omit_defaults=True):
 class Gate(Protocol):
     """What a model below the reference must pass before its answer may go out. One per call, asked in this order."""
 
+    reference: Rung
+
     def guards(self, rung: Rung) -> bool:
         """Is `rung`, which is about to be asked, one of those?"""
         ...
@@ -63,6 +65,7 @@ class Record(Protocol):
     faults: list[RungError]
     asked: list[Rung]
     gate: Gate | None
+    hedgeable: bool
 
 
 class Opened(msgspec.Struct):

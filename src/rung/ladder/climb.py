@@ -64,6 +64,8 @@ class Climb(msgspec.Struct):
     """why the models were put in this order, in a line; empty if none had to be"""
     gate: Gate | None = None
     """what models below the reference must pass; None where the call asks for no promise"""
+    hedgeable: bool = False
+    """it has paid its share into the budget of hedges"""
     joined_at: int | None = None
     """characters of text after which the answer was cut and continued, None if it was not"""
     _budget: RetryBudget | None = None

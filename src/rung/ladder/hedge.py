@@ -4,7 +4,11 @@ After J. Dean, L. A. Barroso, "The Tail at Scale" (2013): the second attempt sta
 silent for longer than nearly all earlier ones, so it costs few extra calls and cuts the tail. What "late" means
 is learnt per model. Three brakes: a budget of extra calls; no hedges while many calls are late at once, for then
 the slowness is shared and a second attempt only adds load; and hedges that hardly ever win cost ten times as much
-of the budget. Private calls and rungs on this machine are never hedged, and nothing is after the commit point.
+of the budget. Private calls are never hedged, and nothing is after the commit point.
+
+A model below the reference whose whole answer is awaited, because it must be proved or checked, is raced the same way:
+by who stands above it, on this machine too. Who is accepted first, or speaks first above, answers; so the worst case
+is the wait and the stronger model's time, and not both models' times.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rung.errors import Fault, RungError
-from rung.ladder.attempt import Opened, Record, ask
+from rung.ladder.attempt import Attempt, Opened, Record, ask
 from rung.ladder.budget import HedgeBudget, RetryBudget
 from rung.ladder.checks import Necessary
 from rung.ladder.rung import Rung
@@ -140,17 +144,26 @@ class Hedger:
         The attempt that answers is the last of the record's. Raises Fault if every attempt failed.
         """
         call = record.call
-        if call.private or rung.stays_here:
+        json = needed is not None and needed.json
+        guarded = record.gate is not None and record.gate.guards(rung)
+        other: Rung | None
+        if guarded or (rung.stays_here and json):
+            other = _above(record, others)
+        else:
+            other = None if rung.stays_here else self._second(rung, others)
+        if call.private or other is None:
             return await ask(record, rung, needed)
-        whole = not call.stream or (needed is not None and needed.json)
-        latency = self.latency(rung, whole)
-        self.budget.deposit()
+        whole = not call.stream or json
+        latency = self.latency(rung, whole or guarded)
+        if not record.hedgeable:
+            record.hedgeable = True
+            self.budget.deposit()
         if latency.late_after is not None:
-            return await _Race(self, record, rung, self._second(rung, others), needed, whole).run(latency.late_after)
-        clock = asyncio.get_running_loop().time
+            return await _Race(self, record, rung, other, needed, latency, whole).run(latency.late_after)
+        clock, mine = asyncio.get_running_loop().time, len(record.attempts)
         started = clock()
         opened = await ask(record, rung, needed)
-        if opened is not None:
+        if opened is not None or _read(record.attempts[mine]):
             latency.add(clock() - started)
         return opened
 
@@ -173,12 +186,32 @@ class Hedger:
         return rung
 
 
+def _above(record: Record, others: Sequence[Rung]) -> Rung | None:
+    """Who answers if a model below the reference does not: the reference, or the next that is elsewhere."""
+    for other in others:
+        if not other.stays_here and (record.gate is None or other.model == record.gate.reference.model):
+            return other
+    return None
+
+
+def _read(attempt: Attempt) -> bool:
+    """Was its answer read to the end, though it was not accepted?"""
+    return attempt.usage is not None
+
+
 class _Race:
     """One call, at most two attempts. The first runs in the caller's own task, so that a call in time costs
     a timer and nothing else; the second, in a task of its own, interrupts it when it wins."""
 
     def __init__(
-        self, hedger: Hedger, record: Record, rung: Rung, other: Rung, needed: Necessary | None, whole: bool
+        self,
+        hedger: Hedger,
+        record: Record,
+        rung: Rung,
+        other: Rung,
+        needed: Necessary | None,
+        latency: Latency,
+        whole: bool,
     ) -> None:
         self._hedger = hedger
         self._record = record
@@ -186,7 +219,7 @@ class _Race:
         self._other = other
         self._needed = needed
         self._whole = whole
-        self._latency = hedger.latency(rung, whole)
+        self._latency = latency
         self._late = False
         self._decided = False
         self._overtaken = False
@@ -212,7 +245,7 @@ class _Race:
         timer.cancel()
         if not self._late:
             self._latency.note(late=False)
-        if opened is not None or self._overtaken:
+        if opened is not None or self._overtaken or _read(self._record.attempts[mine]):
             self._latency.add(self._loop.time() - started)
         second = self._second
         if second is not None:
@@ -267,23 +300,28 @@ class _Race:
     async def _wait_for(
         self, second: asyncio.Task[Opened | None], error: BaseException | None
     ) -> tuple[Opened | None, BaseException | None]:
-        """The first has failed or declined, but the second is on its way: -> its answer, or what to raise."""
+        """The first has failed or declined, but the second is on its way: -> its answer, or what to raise.
+
+        The fault of a second is in the record; raised, it would have the first asked once more.
+        """
         try:
             opened = await second
-        except Fault as fault:
-            return None, error or fault
+        except Fault:
+            return None, error
         except asyncio.CancelledError as left:
             await _drop(second, None)
             return None, left
         return opened, None if opened is not None else error
 
     def _tell(self, mine: int, opened: Opened | None) -> None:
-        """Write down who lost, and put the attempt that answers last. What a loser cost is not known."""
+        """Write down who lost, and put the attempt that answers last. What a loser cost is not known, but that nothing
+        is paid for what this machine does."""
         winner = opened.attempt if opened is not None else None
         attempts = self._record.attempts
         for attempt in attempts[mine:]:
             if winner is not None and attempt is not winner and attempt.outcome in ("cancelled", "answered"):
-                attempt.outcome, attempt.reason, attempt.cost = "cancelled", "hedge_lost", None
+                attempt.outcome, attempt.reason = "cancelled", "hedge_lost"
+                attempt.cost = 0 if attempt.model == self._rung.model and self._rung.stays_here else None
         attempts.sort(key=lambda attempt: attempt is winner)
 
 

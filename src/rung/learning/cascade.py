@@ -93,12 +93,14 @@ class Cascades:
         except TimeoutError:
             return False
 
-    def note(self, check: str, rung: Rung, reference: Rung, answer: Answer, passed: bool) -> None:
-        """Count one answer."""
+    def note(
+        self, check: str, rung: Rung, reference: Rung, answer: Answer, passed: bool, *, saves: bool = True
+    ) -> None:
+        """Count one answer. `saves`: nobody has asked the reference meanwhile, which would be charged too."""
         name = f"{check} {rung.model}"
         book = self.books.setdefault(name, Cascade())
         usage, cost = answer.evidence.usage, answer.evidence.cost or 0
-        saved = self._world.cost(reference.model, usage) if passed and usage is not None else None
+        saved = self._world.cost(reference.model, usage) if passed and saves and usage is not None else None
         book.tried += 1
         book.passed += passed
         book.saved += saved or 0
@@ -114,7 +116,7 @@ class CheckGate:
         self.reference = reference
         self._cascades = cascades
         self._candidates = [rung for rung in candidates if rung.model != reference.model]
-        self._passed = False
+        self.reference_asked = False
         self._accepted = ""
 
     @property
@@ -124,8 +126,8 @@ class CheckGate:
 
     def guards(self, rung: Rung) -> bool:
         if rung.model == self.reference.model:
-            self._passed = True
-        return not self._passed and rung in self._candidates
+            self.reference_asked = True
+        return not self.reference_asked and rung in self._candidates
 
     def refusal(self, rung: Rung) -> str:
         return self._cascades.why_not(self.call.check, rung, self.reference)
@@ -137,7 +139,7 @@ class CheckGate:
         passed = (
             not failed and said is not None and await self._cascades.passes(check, said.text, self.call.remaining())
         )
-        self._cascades.note(check, rung, self.reference, answer, passed)
+        self._cascades.note(check, rung, self.reference, answer, passed, saves=not self.reference_asked)
         if not passed:
             return f"check_failed: {failed or check}"
         self._accepted = answer.model

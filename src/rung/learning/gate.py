@@ -54,7 +54,7 @@ class CallGate:
         """by model"""
         self._cells = cells
         self._candidates = cells.candidates  # a reload makes new rungs; this call goes on with the old ones
-        self._passed = False
+        self.reference_asked = False
         self._fingerprint = ""
 
     @property
@@ -70,8 +70,8 @@ class CallGate:
     def guards(self, rung: Rung) -> bool:
         """Must `rung`, which is about to be asked, be proved? Not once the reference itself has been asked."""
         if rung.model == self.reference.model:
-            self._passed = True
-        return not self._passed and rung in self._candidates
+            self.reference_asked = True
+        return not self.reference_asked and rung in self._candidates
 
     def refusal(self, rung: Rung) -> str:
         """Why `rung` need not even be asked; empty if it may be."""

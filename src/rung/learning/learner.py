@@ -225,6 +225,8 @@ class Learner:
         cell.answered()
         usage, cost = answer.evidence.usage, held.cost
         saved = self.world.cost(gate.reference.model, usage) if usage is not None else None
+        if gate.reference_asked:
+            saved = 0  # by a hedge, and it is charged although it has lost
         changes = [] if saved is None or cost is None else cell.account(saved=saved, spent=cost)
         name = cell_id(cell.key)
         self.kept.put(store.save_served(call.request_id, call.tenant, name, self.clock()), *self._tell(cell, changes))
