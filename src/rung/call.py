@@ -71,6 +71,7 @@ class Call(msgspec.Struct):
         private: must not reach any address off this machine, on any path.
         tenant: who pays and who may share caches: a hash of the caller's token, or ``local``.
         deadline: `time.monotonic()` value after which the answer is worthless.
+        provisional: the caller wants to see on a stream what a lower model says before that is accepted.
         stream: the caller wants SSE; `include_usage`: and the usage chunk at its end.
         max_error: the caller's error limit, a share between 0 and 1, or None.
         check: name of the user's check that an answer from below the reference must pass.
@@ -93,6 +94,7 @@ class Call(msgspec.Struct):
     check: str = ""
     no_store: bool = False
     continues: bool = False
+    provisional: bool = False
     stream: bool = False
     include_usage: bool = False
     door: str = "python"

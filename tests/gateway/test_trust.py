@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 import pytest
 
 from rung import config
+from rung.doors.openai import chat
 from rung.errors import RungError
 from rung.gateway import Gateway
 from rung.learning import work
 from rung.sim import Clock, simulator
 from rung.sim.scenario import Scenario
 from rung.store import writer
+from rung.testing import make_call
 
 REFERENCE = "openai:gpt-6.1-terra"
 OPENED = 21
@@ -243,3 +245,42 @@ async def test_a_task_that_is_only_guessed_has_no_cell(serving, monkeypatch, by_
     async with serving() as gateway:
         await teach(gateway, range(3), "")
         assert [cell["task"] for cell in gateway.trust_cells()["cells"]] == cells_made
+
+
+class Reply:
+    """What a door writes, kept."""
+
+    def __init__(self):
+        self.head, self.pieces = b"", []
+
+    def begin(self, status, head):
+        assert not self.head
+        self.head = head
+
+    async def write(self, body, more=False):
+        self.pieces.append(body)
+
+    def said(self, name):
+        """The text of the events that have this name."""
+        frames = [frame for frame in b"".join(self.pieces).split(b"\n\n") if b"data: {" in frame]
+        chunks = [
+            json.loads(frame.partition(b"data: ")[2])
+            for frame in frames
+            if (frame.removeprefix(b"event: ").partition(b"\n")[0].decode() if frame[:1] == b"e" else "") == name
+        ]
+        return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
+
+
+@pytest.mark.parametrize(("check", "provisional"), [("even", True), ("odd", True), ("odd", False)])
+async def test_what_is_not_accepted_is_streamed_only_where_asked_for_and_under_its_own_name(
+    serving, check, provisional
+):
+    checks = '[checks.even]\ncommand = ["grep", "-q", "[02468]$"]\n[checks.odd]\ncommand = ["grep", "-q", "[13579]$"]\n'
+    async with serving(toml=checks) as gateway:
+        call = make_call("What is 2 plus 2?", stream=True, task="math", check=check, provisional=provisional)
+        reply = Reply()
+        await chat(gateway, call, reply, 60.0, {})
+    assert reply.said("rung.provisional") == ("The answer is 4" if provisional else "")
+    assert reply.said("") == "The answer is 4"
+    assert (b"x-rung: pending" in reply.head) == provisional
+    assert reply.pieces[-1].endswith(b"data: [DONE]\n\n")

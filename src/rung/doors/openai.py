@@ -100,7 +100,7 @@ class _Stream:
 
     def __init__(self, gateway: Gateway, call: Call, reply: Reply, heartbeat: float, state: Mapping[str, Any]) -> None:
         self._gateway = gateway
-        self._record = Climb(call)
+        self._record = Climb(call, show=self._show if call.provisional else None)
         self._reply = reply
         self._heartbeat = heartbeat
         self._state = state
@@ -176,9 +176,19 @@ class _Stream:
                 self._beat = self._loop.create_task(self._comment())
         self._timer = self._loop.call_later(self._heartbeat - silence, self._tick)
 
-    async def _comment(self) -> None:
+    def _pend(self) -> None:
+        """Begin before it is known who answers; the last chunk will say."""
         if not self._started:
-            # who answers is not known yet; the last chunk will say
             self._start(head(["x-rung: pending", f"x-rung-request-id: {self._record.call.request_id}"]))
+
+    async def _show(self, frames: bytes) -> None:
+        """What a lower model says, while nobody has accepted it: under a name of its own, so that it is no answer."""
+        self._pend()
+        self._last = self._loop.time()
+        named = (b"\n" + frames).replace(b"\ndata:", b"\nevent: rung.provisional\ndata:")[1:]
+        await self._reply.write(named, True)
+
+    async def _comment(self) -> None:
+        self._pend()
         if not self._closed:
             await self._reply.write(KEEP_ALIVE, True)

@@ -234,6 +234,10 @@ def _set_continue(call: Call, value: Any) -> None:
     call.continues = _flag("continue", value)
 
 
+def _set_provisional(call: Call, value: Any) -> None:
+    call.provisional = _flag("provisional", value)
+
+
 def _set_deadline(call: Call, value: Any) -> None:
     call.deadline = call.started + _number("deadline-ms", value, 1, DEFAULT_DEADLINE * 1000) / 1000
 
@@ -260,5 +264,6 @@ _OPTIONS: dict[str, Callable[[Call, Any], None]] = {
     "max-error": _set_max_error,
     "no-store": _set_no_store,
     "continue": _set_continue,
+    "provisional": _set_provisional,
     "deadline-ms": _set_deadline,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
@@ -66,6 +66,7 @@ class Record(Protocol):
     asked: list[Rung]
     gate: Gate | None
     hedgeable: bool
+    show: Callable[[bytes], Awaitable[None]] | None
 
 
 class Opened(msgspec.Struct):
@@ -125,7 +126,9 @@ async def ask(record: Record, rung: Rung, needed: Necessary | None) -> Opened | 
             return None
         events = []
         if answer.body is None:
-            events = await _open(answer, whole=gate is not None or (needed is not None and needed.json))
+            whole = gate is not None or (needed is not None and needed.json)
+            lower = gate is not None or answer.evidence.unproved
+            events = await _open(answer, whole=whole, show=record.show if whole and lower else None)
         if (gate is not None or needed is not None) and (refused := await _weighed(gate, needed, rung, answer, events)):
             attempt.outcome, attempt.reason = "declined", refused
             attempt.usage, attempt.cost = answer.evidence.usage, answer.evidence.cost  # given, refused, and charged
@@ -213,8 +216,8 @@ def _rejected(answer: Answer, check: str) -> BadAnswerFault:
     return BadAnswerFault(told, code="broken_code")
 
 
-async def _open(answer: Answer, *, whole: bool) -> list[Event]:
-    """Read a stream up to its first content, or to its end if the `whole` of it is wanted.
+async def _open(answer: Answer, *, whole: bool, show: Callable[[bytes], Awaitable[None]] | None) -> list[Event]:
+    """Read a stream up to its first content, or to its end if the `whole` of it is wanted; it is `show`n as it comes.
 
     After this the answer is the caller's: the commit point.
     """
@@ -223,6 +226,8 @@ async def _open(answer: Answer, *, whole: bool) -> list[Event]:
         assert answer.events is not None
         async for event in answer.events:
             opening.append(event)
+            if show is not None and event.data:
+                await show(event.data)
             if event.last or (event.content and not whole):
                 return opening
         raise BadAnswerFault(f"{answer.rung or answer.model} ended its stream without an answer")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
@@ -64,6 +64,8 @@ class Climb(msgspec.Struct):
     """why the models were put in this order, in a line; empty if none had to be"""
     gate: Gate | None = None
     """what models below the reference must pass; None where the call asks for no promise"""
+    show: Callable[[bytes], Awaitable[None]] | None = None
+    """who is shown the frames of a lower model's answer while it is not accepted yet"""
     hedgeable: bool = False
     """it has paid its share into the budget of hedges"""
     joined_at: int | None = None
