@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rung.config import Settings
 from rung.errors import StoreError
-from rung.proving import Proving
 from rung.store.exact import ExactCache
-from rung.stores import Stores
 
 if TYPE_CHECKING:
+    from rung.proving import Proving
     from rung.remembering import Remembering
+    from rung.stores import Stores
 
 log = logging.getLogger("rung.semantic")
 

@@ -121,6 +121,10 @@ class Partitions:
         task.add_done_callback(self._tasks.discard)
         return "loading"
 
+    async def loaded(self) -> None:
+        """Wait until every scope that is coming into memory is there."""
+        await asyncio.gather(*self._tasks)
+
     def next_id(self) -> int:
         self._last_id += 1
         return self._last_id

@@ -95,7 +95,7 @@ class Vectors:
                 return False
             if self._index is None:
                 self._index = _new_index(self._width)
-            for name in self._ids[: min(SLICE, self._held)].tolist():
+            for name in self._ids[: min(SLICE, self._held - TAIL)].tolist():
                 row = self._rows[self._place[name]].astype(np.float16)
                 self._index.add(name, row, threads=1)
                 self._drop(name)
