@@ -64,6 +64,7 @@ class Partition:
         self._members: dict[int, list[int]] = {}
         self._by_digest: dict[bytes, int] = {}
         self._snapshot_at = SNAPSHOT_EVERY
+        self._level = -1
 
     @property
     def control(self) -> Any:
@@ -96,7 +97,7 @@ class Partition:
             for entry in list(self.entries.values())[-TOLD:]:
                 if entry.prompt is not None:
                     self._decider.stored(entry.id, entry.answer, words(entry.prompt))
-            self._snapshot_at = self.control.requests + SNAPSHOT_EVERY
+            self._snapshot_at, self._level = self.control.requests + SNAPSHOT_EVERY, self.control.level
             self.vectors.load(index or Path(), truth)
 
     def embed(self, prompt: str) -> Vector:
@@ -225,7 +226,9 @@ class Partition:
         self._store.learnt(Scope(self.scope, self.tenant, self._clock(), self._embedder.version, told, data))
 
     def _keep(self, *, at_once: bool = False) -> None:
-        if at_once or self.control.requests >= self._snapshot_at:
+        level = self.control.level
+        if at_once or level != self._level or self.control.requests >= self._snapshot_at:
+            self._level = level
             self._snapshot_at = self.control.requests + SNAPSHOT_EVERY
             self.save()
 

@@ -1,4 +1,4 @@
-"""``rung cache``: the running gateway's exact cache, and what the providers' prompt caches did for it."""
+"""``rung cache``: the running gateway's caches, the semantic one's file, and what the providers' prompt caches did."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 import click
 import orjson
 
+from rung.cli.cache_semantic import export, import_, inspect, match_option, purge_offline, tenant_option
 from rung.cli.config import as_json, named_file
 from rung.config import load
 from rung.doors.reply import usd
 from rung.errors import RungError
 
-TIMEOUT = 10.0
+TIMEOUT = 90.0
 """seconds to wait for the gateway"""
 
 gateway_url = click.option("--url", help="Where the gateway listens; default: as configured.")
@@ -24,7 +25,11 @@ gateway_url = click.option("--url", help="Where the gateway listens; default: as
 
 @click.group()
 def command() -> None:
-    """The running gateway's exact cache, and the providers' prompt caches."""
+    """The exact and the semantic cache, and the providers' prompt caches."""
+
+
+for _told in (inspect, export, import_):
+    command.add_command(_told)
 
 
 @command.command()
@@ -36,7 +41,8 @@ def stats(url: str | None, path: Path | None, as_json: bool) -> None:
     told = ask("/admin/cache", url, path)
     if as_json:
         click.echo(orjson.dumps(told).decode())
-    elif not told.get("enabled", True):
+        return
+    if not told.get("enabled", True):
         click.echo("the exact cache is switched off")
     else:
         asked = told["hits"] + told["misses"]
@@ -46,15 +52,32 @@ def stats(url: str | None, path: Path | None, as_json: bool) -> None:
         click.echo(f"hits     {told['hits']} of {asked} ({share})")
         click.echo(f"stored   {told['stored']}, evicted {told['evicted']}, expired {told['expired']}")
         click.echo(f"refused  {told['too_large']} too large")
+    semantic = told.get("semantic", {"enabled": False})
+    if semantic["enabled"]:
+        click.echo(f"semantic {semantic['entries']} entries in {semantic['scopes']} scopes, {semantic['hits']} hits")
+        click.echo(f"memory   {semantic['bytes'] / 2**20:.1f} of {semantic['max_bytes'] / 2**20:.0f} MiB")
+        waiting = f"{semantic['audits_waiting']} audits wait"
+        click.echo(
+            f"compared {semantic['compared']}, audited {semantic['audited']} ({semantic['wrong']} wrong), {waiting}"
+        )
 
 
 @command.command()
+@tenant_option
+@match_option
+@click.option("--offline", is_flag=True, help="No gateway runs: purge the semantic cache's file itself.")
 @gateway_url
 @named_file
 @as_json
-def purge(url: str | None, path: Path | None, as_json: bool) -> None:
-    """Forget every stored answer, on disk too."""
-    told = ask("/admin/cache/purge", url, path, body=b"{}")
+def purge(
+    tenant: str | None, match: str | None, offline: bool, url: str | None, path: Path | None, as_json: bool
+) -> None:
+    """Forget stored answers, on disk too: text, vectors, indexes, and what was learnt from them."""
+    if offline:
+        told: dict[str, Any] = {"purged": purge_offline(tenant, match, path)}
+    else:
+        body = {name: value for name, value in (("tenant", tenant), ("match", match)) if value is not None}
+        told = ask("/admin/cache/purge", url, path, body=orjson.dumps(body))
     click.echo(orjson.dumps(told).decode() if as_json else f"{told['purged']} stored answers forgotten")
 
 

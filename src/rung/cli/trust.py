@@ -23,6 +23,7 @@ from rung.errors import RungError, StoreError
 from rung.ladder.trust import Cell
 from rung.learning.told import describe, ordered, restored, words
 from rung.store import trust as store
+from rung.store.semantic import scopes
 
 DONE = {"reset": "starts anew", "pin": "is held open, whatever its labels say", "close": "is closed"}
 
@@ -37,9 +38,12 @@ def command(context: click.Context, path: Path | None, as_json: bool) -> None:
         return
     settings, kept, cells = _read(path)
     rows = [_row(kept, name, cell) for name, cell in ordered(cells)]
+    hits = semantic(settings)
     if as_json:
-        click.echo(orjson.dumps(_all(settings, kept, rows)).decode())
+        click.echo(orjson.dumps({**_all(settings, kept, rows), "semantic": hits}).decode())
         return
+    for line in semantic_lines(hits):
+        click.echo(line)
     if not rows:
         click.echo("nothing yet: cells appear with calls to 'auto' that a lower model could have answered")
         click.echo(_state(settings))
@@ -203,6 +207,27 @@ def _all(settings: Settings, kept: store.Kept, rows: list[dict[str, Any]]) -> di
         "daily_pico": round(settings.trust.usd_per_day * PICO),
         "orders": [{"cell": order.cell, "action": order.action} for order in kept.orders],
     }
+
+
+def semantic(settings: Settings) -> list[dict[str, Any]]:
+    """The semantic cache's scopes, as its file has them."""
+    if not settings.paths.semantic.exists():
+        return []
+    found = scopes(settings.paths.semantic)
+    return [{"scope": one.scope.hex(), "tenant": one.tenant, **orjson.loads(one.told)} for one in found]
+
+
+def semantic_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for every scope: its bound is per request, hits and misses together."""
+    told = []
+    for row in rows:
+        bound = f"at most {row['bound']:.1%} of requests wrong ({row['confidence']:.0%} sure)"
+        proof = bound if row["state"] == "open" else "nothing proved yet: it serves nothing"
+        told.append(
+            f"semantic  scope {row['scope'][:8]}  {row['tenant']}  {row['state']}  limit {row['limit']:.1%}  {proof}  "
+            f"{row['requests']} requests, {row['hits']} hits, {row['wrong_known']} known wrong"
+        )
+    return told
 
 
 def _state(settings: Settings) -> str:

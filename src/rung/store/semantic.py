@@ -271,6 +271,11 @@ def scopes(path: Path) -> list[Scope]:
         return [_scope((*row, None)) for row in found]
 
 
+def restored(told: Any) -> Entry:
+    """An entry of its plain values (`msgspec.to_builtins`). Raises msgspec.ValidationError."""
+    return msgspec.convert(told, Entry)
+
+
 def _scope(row: tuple[Any, ...]) -> Scope:
     scope, tenant, updated, embedder, told, snapshot = row
     return Scope(scope, tenant, updated, embedder, told.encode(), snapshot)
