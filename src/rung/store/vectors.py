@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 log = logging.getLogger("rung.store")
 
-EXACT = 20_000
+EXACT = 10_000
 """vectors up to which all are scanned"""
 
 TAIL = 256
