@@ -13,7 +13,7 @@ from store_fakes import Clock, a_row, until
 from rung.errors import StoreError
 from rung.store import db as db_module
 from rung.store import writer as writer_module
-from rung.store.ledger import ClimbRow, Ledger, tail, totals
+from rung.store.ledger import TOGETHER, ClimbRow, Ledger, tail, totals
 from rung.store.migrations import LEDGER
 from rung.store.writer import Writer
 
@@ -370,3 +370,11 @@ def test_there_is_no_ledger_yet(path: Path) -> None:
         list(tail(path))
     with pytest.raises(StoreError, match="rung serve"):
         totals(path, 0)
+
+
+def test_many_rows_written_together_keep_their_order_and_their_own_values(writer: Writer, path: Path) -> None:
+    """More than one statement takes, and some left over, of two kinds."""
+    rows = [a_row(f"r{number}", session=f"s{number}", tenant=f"t{number % 2}") for number in range(2 * TOGETHER + 3)]
+    recorded(writer, path, *rows)
+    told = [(row["request_id"], row["session"], row["tenant"]) for row in tail(path, 100)]
+    assert told == [(row.request_id, row.session, row.tenant) for row in rows]

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from rung.store.writer import Channel, Writer
 
 TIDY_ROWS = 5000
 """rows deleted at once, so that a reader is never locked out for long"""
+
+TOGETHER = 10
+"""rows of one statement: beginning and ending one takes as long as two rows"""
 
 POLL = 0.25
 """seconds between two looks of a follower"""
@@ -78,12 +83,18 @@ KINDS = 2048
 """kinds of climbs that are read from the file; twice as many are remembered"""
 
 
-def _insertion(table: str, *columns: str) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+def _insert_into(table: str, columns: tuple[str, ...], rows: int = 1) -> str:
+    places = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([places] * rows)}"  # noqa: S608
 
 
-_INSERT_KIND = _insertion("kinds", *_COMMON)
-_INSERT, _INSERT_BARE = _insertion("rows", *_OWN, "kind", *_TEXTS), _insertion("rows", *_OWN, "kind")
+@cache
+def _insertion(columns: int, rows: int = 1) -> str:
+    """The statement for so many of the columns and `rows` rows."""
+    return _insert_into("rows", (*_OWN, "kind", *_TEXTS)[:columns], rows)
+
+
+_INSERT_KIND = _insert_into("kinds", _COMMON)
 _SELECT_KINDS = f"SELECT id, {', '.join(_COMMON)} FROM kinds ORDER BY id DESC LIMIT ?"  # noqa: S608
 _SELECT = f"SELECT id, {', '.join(_COLUMNS)} FROM climbs"  # noqa: S608
 
@@ -145,9 +156,14 @@ class Ledger:
         kinds = self._kinds if state == self._kinds_of and len(self._kinds) < 2 * KINDS else _kinds(db)
         self._kinds_of = None
         if self.store_text:
-            db.executemany(_INSERT, (_values(db, row, kinds) + _texts(row) for row in rows))
+            told = [_values(db, row, kinds) + _texts(row) for row in rows]
         else:
-            db.executemany(_INSERT_BARE, (_values(db, row, kinds) for row in rows))
+            told = [_values(db, row, kinds) for row in rows]
+        columns = len(told[0])
+        many = len(told) - len(told) % TOGETHER
+        for start in range(0, many, TOGETHER):
+            db.execute(_insertion(columns, TOGETHER), list(chain.from_iterable(told[start : start + TOGETHER])))
+        db.executemany(_insertion(columns), told[many:])
         self._kinds, self._kinds_of = kinds, state
 
     def _tidy(self, db: sqlite3.Connection) -> None:
