@@ -10,6 +10,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
+from rung.cli import recorded
 from rung.cli.config import as_json, named_file
 from rung.cli.ledger import ledger_file, seconds
 from rung.cli.trust import cells
@@ -32,6 +33,7 @@ from rung.verdicts import from_ledger, from_recorded, weigh, who
 @click.argument("traffic", required=False, type=click.Path(path_type=Path))
 @click.option("--since", default="30d", show_default=True, help="How far back in the ledger: 24h, 7d, 4w.")
 @click.option("--run", default="", help="Only this replay (rung replay run --name).")
+@click.option("--sample", is_flag=True, help="A packaged recording, for people who have no traffic yet.")
 @click.option("--what-if", "wishes", multiple=True, help="hardware=8c/32GB/RTX4060 model=NAME price.groq*2 traffic*10")
 @click.option("--limit", default=0.05, show_default=True, type=click.FloatRange(0.001, 0.5), help="Your error limit.")
 @click.option("--hour-usd", default=60.0, show_default=True, type=click.FloatRange(0), help="An hour of your work.")
@@ -51,6 +53,7 @@ def command(
     traffic: Path | None,
     since: str,
     run: str,
+    sample: bool,
     wishes: tuple[str, ...],
     limit: float,
     hour_usd: float,
@@ -73,8 +76,11 @@ def command(
         raise click.BadParameter(str(error), param_hint="--what-if") from None
     settings = load_here(path)
     told = _assumed(settings, watts, kwh_usd, hour_usd, upkeep_minutes, limit)
-    found = ledger or settings.ledger.path
-    verdict = _verdict(settings, traffic, found, since, run, what_if, told, path)
+    if sample:
+        verdict = recorded.weighed(settings, what_if=what_if, assumptions=told)
+    else:
+        found = ledger or settings.ledger.path
+        verdict = _verdict(settings, traffic, found, since, run, what_if, told, path)
     if page is not None:
         page.write_text(html(verdict))
     if as_json:
