@@ -10,7 +10,7 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ async def show(home: Path, seconds: float, page: Path) -> None:
     click.echo(f"the whole of it: {page}")
 
 
-async def _live(gateway: Gateway, asked: Iterable[Ask], seconds: float, outage: Any) -> None:
+async def _live(gateway: Gateway, asked: Iterable[Ask], seconds: float, outage: Callable[[bool], None]) -> None:
     """Ask until the time is over; a line now and then."""
     counts, started, shown, down = Counts(), time.monotonic(), 0.0, False
     for one in asked:
@@ -174,11 +174,14 @@ def _broken(usual: dict[str, Any], down: bool) -> dict[str, Any]:
 def _model_here(home: Path) -> bool:
     """Is there a model of the user's that fits? Then this home shows it as its own."""
     models = paths(os.environ).models
-    if find_spec("xllamacpp") is None or chosen_model("auto", models, look(), context=8192) is None:
-        click.echo("\nno local model is installed that fits: a simulated one stands in (rung models list)")
-        return False
-    (home / "models").symlink_to(models, target_is_directory=True)
-    return True
+    if find_spec("xllamacpp") is not None and chosen_model("auto", models, look(), context=8192) is not None:
+        try:
+            (home / "models").symlink_to(models, target_is_directory=True)
+            return True
+        except OSError:  # Windows grants this to few
+            pass
+    click.echo("\nno local model is installed that fits: a simulated one stands in (rung models list)")
+    return False
 
 
 def _fill(settings: Settings, recording: recorded.Recording) -> None:
