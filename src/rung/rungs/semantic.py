@@ -27,8 +27,8 @@ from rung.store.replay import REFUSED
 from rung.store.semantic import Entry, digest
 from rung.store.stored import Stored, shape_of, told_again
 
-SCANNED_HERE = 4000
-"""vectors scanned on the event loop (about 0.4 ms); more are scanned in a thread"""
+SCANNED_HERE = 5000
+"""vectors scanned on the event loop (about 0.5 ms); more are scanned in a thread"""
 
 _HIDDEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]")
 """characters that are not seen: two prompts may look the same and not be"""
