@@ -53,7 +53,7 @@ async def purge(exact: ExactCache | None, semantic: Remembering | None, tenant: 
     gone = exact.purge(tenant) if exact is not None else 0
     if semantic is not None:
         try:
-            gone += await semantic.partitions.purge(tenant, match)
+            gone += await semantic.purge(tenant, match)
         except OSError as error:
             raise StoreError(str(error)) from None
     return gone

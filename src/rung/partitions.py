@@ -67,6 +67,8 @@ class Partitions:
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts: OrderedDict[bytes, int] = OrderedDict()
         self._known: set[bytes] = set()
+        self.purges = 0
+        """how often something was wiped out: what was decided before must teach nothing after"""
         self._off = False
         self._last_id = 0
         self._saved: dict[bytes, int] = {}
@@ -147,9 +149,14 @@ class Partitions:
                 self._save_index(partition)
         return moved
 
+    def current(self, partition: Partition, purges: int) -> bool:
+        """Is it still the one in memory, and was nothing wiped out since there were so many `purges`?"""
+        return self.purges == purges and self._there.get(partition.scope) is partition
+
     async def purge(self, tenant: str | None, match: str | None) -> int:
         """Forget entries of `tenant` (None: anybody's) that hold `match` (None: all): in memory, in the file, in its
         log and in indexes; -> how many. Raises OSError if the disk does not let go of them."""
+        self.purges += 1
         return await self.run(self._purge, tenant, match)
 
     def _purge(self, tenant: str | None, match: str | None) -> int:
@@ -192,6 +199,7 @@ class Partitions:
         }
 
     async def _come_in(self, scope: bytes, tenant: str) -> None:
+        purges = self.purges
         try:
             if self.embedder is None:
                 self.embedder = await self.run(self._make_embedder)
@@ -202,7 +210,8 @@ class Partitions:
                 del self._there[out]
                 self._known.add(out)
                 await self.run(self._put_away, longest)
-            self._there[scope] = made
+            if self.purges == purges:  # else what was read may hold what was just wiped out
+                self._there[scope] = made
         except (ConfigError, StoreError, sqlite3.Error, OSError) as error:
             self._turn_off(error)
         finally:

@@ -86,6 +86,11 @@ class Remembering:
     def stats(self) -> dict[str, Any]:
         return {"enabled": True, **self.partitions.stats(), **self.hits.counts, "audits_waiting": self.hits.waiting}
 
+    async def purge(self, tenant: str | None, match: str | None) -> int:
+        """See `Partitions.purge`."""
+        self.hits.forget()
+        return await self.partitions.purge(tenant, match)
+
     def _learn(self, lesson: Lesson) -> None:
         try:
             self.hits.learn(lesson)

@@ -15,7 +15,7 @@ pytest.importorskip("usearch")
 
 from openai import AsyncOpenAI
 
-from rung import config
+from rung import caches, config
 from rung.doors.app import App
 from rung.doors.server import running
 from rung.errors import RungError
@@ -230,6 +230,28 @@ async def test_what_may_not_be_stored_or_matched_is_passed_by(serving):
         before = gateway.cache_stats()["semantic"]["entries"]
         await ask(gateway, "What is the weather today?")
         assert gateway.cache_stats()["semantic"]["entries"] == before  # bound to its time
+
+
+async def test_what_waits_to_be_learnt_does_not_come_back_after_a_purge(serving, tmp_path):
+    async with serving() as gateway:
+        for _ in range(3):
+            await gateway.chat(question("Tell me about xylophones"))
+        await gateway.remembering.partitions.loaded()
+        await gateway.chat(question("Tell me about xylophones"))  # its lesson waits
+        await gateway.purge_cache(match="xylophones")
+        await settled(gateway)
+        assert gateway.cache_stats()["semantic"]["entries"] == 0
+        await ask(gateway, "Tell me about piano lessons")
+        assert gateway.cache_stats()["semantic"]["entries"] == 1
+
+
+async def test_without_the_extra_the_gateway_runs_and_says_how_to_get_it(serving, monkeypatch, caplog):
+    caplog.set_level("INFO", "rung.semantic")
+    monkeypatch.setattr(caches, "_NEEDED", ("no_such_package",))
+    async with serving() as gateway:
+        assert gateway.remembering is None
+        assert (await gateway.chat(question("Tell me about piano lessons"))).rung == "cloud"
+    assert "pip install 'rung[semantic]'" in caplog.text
 
 
 async def test_off_it_is_not_there(serving):

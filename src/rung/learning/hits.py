@@ -125,6 +125,12 @@ class HitLearner:
         self.idle.clear()
         self._more.set()
 
+    def forget(self) -> None:
+        """Something is wiped out: what waits may hold it, and teaches nothing any more."""
+        self._lessons.clear()
+        self._audits.clear()
+        self._served.clear()
+
     async def feedback(self, request_id: str, tenant: str, *, wrong: bool) -> dict[str, Any] | None:
         """A caller's word on a hit; None if this tenant got none with this id (of the last few hundred)."""
         found = self._served.get(request_id)
@@ -169,14 +175,15 @@ class HitLearner:
     async def _lesson(self, lesson: Lesson) -> None:
         partition, decision, new = lesson.partition, lesson.decision, lesson.new
         if new is None:
-            await self._partitions.run(partition.passed, decision)
+            if self._partitions.current(partition, lesson.purges):
+                await self._partitions.run(partition.passed, decision)
             return
         said = _said(new.stored.data, whole=new.stored.shape == "whole")
         if said is None:
             return
         equal = await self._equal(lesson, said)
         self.counts["compared"] += 1
-        await self._partitions.run(partition.learn, decision, equal, new)
+        await self._partitions.run(self._teach, lesson, equal)
         await self._partitions.run(self._partitions.shrink)
 
     async def _audit(self, audit: _Audit) -> None:
@@ -199,14 +206,22 @@ class HitLearner:
                 audit.not_before = self._clock() + FIRST_WAIT * 2 ** (audit.tries - 1)
                 if audit.tries < TRIES:
                     return
+        if audit not in self._audits:
+            return  # forgotten meanwhile
         self._audits.remove(audit)
         equal = await self._equal(lesson, said) if said is not None else []
         self.counts["audited"] += 1
-        if await self._partitions.run(lesson.partition.learn, lesson.decision, equal, None):
+        if await self._partitions.run(self._teach, lesson, equal):
             self.counts["wrong"] += 1
             if lesson.served is not None:
                 lesson.partition.remove((lesson.served.id,))
             log.warning("semantic cache: an audited hit was wrong; its neighbourhood is quarantined")
+
+    def _teach(self, lesson: Lesson, equal: list[int]) -> bool:
+        """Was a hit wrong? On the cache's own thread, where nothing can be wiped out meanwhile."""
+        if not self._partitions.current(lesson.partition, lesson.purges):
+            return False
+        return lesson.partition.learn(lesson.decision, equal, lesson.new)
 
     async def _equal(self, lesson: Lesson, said: Said) -> list[int]:
         """Those of the answers to be compared with that say the same."""

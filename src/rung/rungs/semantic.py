@@ -39,13 +39,15 @@ _FOREIGN = re.compile(r"[A-Za-z][\u0370-\u03ff\u0400-\u052f]|[\u0370-\u03ff\u040
 class Lesson(msgspec.Struct, eq=False):
     """A call that has ended and its decision: what is to be learnt from it.
 
-    `given`: the answer that went out; None for a hit that nobody compares.
+    `served`: the entry that was its answer; `new`: what the reference's answer may be stored as.
     """
 
     call: Call
     partition: Partition
     decision: Decision
     reference: Rung | None
+    purges: int
+    """`Partitions.purges` when it was decided"""
     served: Entry | None = None
     new: Entry | None = None
 
@@ -87,7 +89,7 @@ class SemanticRung:
         self._max_temperature = max_temperature
         self._shared = shared
         self._reference, self._learn, self._behind = reference, learn, behind
-        self._open: dict[int, tuple[Call, Partition, Decision, Entry | None, str]] = {}
+        self._open: dict[int, tuple[Lesson, str]] = {}
         self._slow = ThreadPoolExecutor(1, "rung-semantic-look")
 
     def look(self, call: Call) -> Answer | Declined | None:
@@ -135,15 +137,13 @@ class SemanticRung:
         opened = self._open.pop(id(call), None)
         if opened is None:
             return
-        _, partition, decision, entry, prompt = opened
-        reference = self._reference(call)
-        lesson = Lesson(call, partition, decision, reference)
-        if entry is not None:
+        lesson, prompt = opened
+        reference = lesson.reference = self._reference(call)  # by the task, which may be known only now
+        if lesson.served is not None:
             # also where the caller has left: whether a hit is audited must not depend on what came of it
-            lesson.served = entry
             self._learn(lesson)
         elif answer is not None and stored is not None and reference is not None and answer.model == reference.model:
-            lesson.new = self._entry(call, partition, answer, stored, prompt)
+            lesson.new = self._entry(call, lesson.partition, answer, stored, prompt)
             if lesson.new is not None:
                 self._learn(lesson)
 
@@ -197,7 +197,7 @@ class SemanticRung:
                 partition.remove((entry.id,))
                 return Declined("unreadable")
             partition.served(entry)
-        self._open[id(call)] = (call, partition, decision, entry, prompt)
+        self._open[id(call)] = (Lesson(call, partition, decision, None, self._partitions.purges, entry), prompt)
         return answer if answer is not None else Declined(f"miss: {decision.reason}")
 
     def _entry(self, call: Call, partition: Partition, answer: Answer, stored: bytes, prompt: str) -> Entry | None:
