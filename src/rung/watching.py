@@ -76,14 +76,14 @@ class Watchers:
 
 
 def shown(record: Climb) -> dict[str, object]:
-    """A climb as a page shows it: its log line, its task and its attempts."""
+    """A climb as a page shows it: its log line, its task and its attempts. A private one is told without its task."""
     call, answer = record.call, record.answer
     steps = [
         {
             "rung": one.rung,
             "model": one.model,
             "outcome": one.outcome,
-            "reason": one.reason,
+            "reason": reason(one.reason, call.private),
             "ms": round(one.ms, 3),
             "cost_pico": one.cost,
         }
@@ -91,10 +91,15 @@ def shown(record: Climb) -> dict[str, object]:
     ]
     return {
         **line(record),
-        "task": call.task,
+        "task": "" if call.private else call.task,
         "purpose": call.purpose,
         "stream": call.stream,
         "first_ms": (record.first_content - call.started) * 1e3 if record.first_content else None,
         "simulated": answer is not None and answer.evidence.simulated,
         "attempts": steps,
     }
+
+
+def reason(told: str, private: bool) -> str:
+    """Why a rung did not answer; of a private call only the code, since the rest may say what the call was like."""
+    return told.partition(":")[0] if private else told

@@ -18,10 +18,12 @@ from jsonschema import Draft202012Validator
 from rung import config
 from rung.completion import DONE, frames
 from rung.doors import app as door
+from rung.doors import page
 from rung.doors.app import App
 from rung.errors import OverloadedError
 from rung.gateway import Gateway
 from rung.testing import Reply, ScriptedUpstream, completion_reply, completion_stream, reply, stream_reply
+from rung.web import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 DESCRIPTION: dict[str, Any] = orjson.loads((ROOT / "docs" / "openapi.json").read_bytes())
@@ -29,7 +31,8 @@ DESCRIPTION: dict[str, Any] = orjson.loads((ROOT / "docs" / "openapi.json").read
 NOT_BY_HTTP = {
     *("bad_configuration", "store_unavailable"),  # of the start, and of the log
     "unknown_cell",  # of `rung trust`
-    *("model_file", "unknown_model", "disk_full", "does_not_fit", "model_locked"),  # of `rung models`
+    "bad_traffic",  # of `rung replay` and `rung verdict`
+    *("model_file", "model_source", "unknown_model", "disk_full", "does_not_fit", "model_locked"),  # of `rung models`
 }
 
 CALL: dict[str, Any] = {"messages": [{"role": "user", "content": "Who are you?"}]}
@@ -103,14 +106,20 @@ def test_every_component_is_used() -> None:
 def test_every_route_is_described() -> None:
     source = Path(door.__file__).read_text()
     routes = {path.replace("/models/", "/models/{model}") for path in re.findall(r'"(/[a-z0-9/]+)"', source)}
+    routes = routes - {"/page/", "/admin/"} | {"/", "/page/{name}", *page.ROUTES}
     assert routes == set(DESCRIPTION["paths"])
+
+
+def test_every_file_of_the_page_is_described() -> None:
+    (name,) = DESCRIPTION["paths"]["/page/{name}"]["get"]["parameters"]
+    assert {f"/page/{file}" for file in name["schema"]["enum"]} == set(pages._files())
 
 
 def test_every_header_is_described() -> None:
     from rung.doors.request import _OPTIONS
 
     told = {name.removeprefix("x-rung-") for name in (each["name"] for each in walk(DESCRIPTION) if "in" in each)}
-    assert set(_OPTIONS) == told - {"model", "x-api-key"}
+    assert set(_OPTIONS) == told - {"model", "name", "Accept-Language", "x-api-key"}
     options = DESCRIPTION["components"]["schemas"]["Options"]["properties"]
     assert {name.replace("_", "-") for name in options} == set(_OPTIONS)
     metadata = DESCRIPTION["components"]["schemas"]["ChatRequest"]["properties"]["metadata"]["properties"]
@@ -166,6 +175,7 @@ async def ask(app: App, method: str, path: str, body: Any, headers: dict[str, st
 def check(answer: Answer, method: str, path: str) -> None:
     """Fail unless the description has this answer."""
     route = re.sub("(/v1/models/).+", r"\1{model}", path)
+    route = re.sub("(/page/).+", r"\1{name}", route)
     methods = DESCRIPTION["paths"][route]
     operation = methods.get(method.lower()) or next(iter(methods.values()))
     response = resolved(operation["responses"][str(answer.status)])
@@ -179,8 +189,8 @@ def check(answer: Answer, method: str, path: str) -> None:
             validator(header["schema"]).validate(answer.headers[name.lower()])
         else:
             assert not header.get("required"), name
-    if kind == "application/json":
-        validator(schema).validate(orjson.loads(answer.body))
+    if kind != "text/event-stream":
+        validator(schema).validate(orjson.loads(answer.body) if kind == "application/json" else answer.body.decode())
         return
     events = [line[6:].decode() for line in answer.body.split(b"\n") if line.startswith(b"data: ")]
     data = resolved(schema)["properties"]["data"]["anyOf"][1]["contentSchema"]
@@ -228,6 +238,13 @@ async def asking(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         ("GET", "/admin/cache", 200),
         ("GET", "/admin/cache/explain", 200),
         ("GET", "/admin/trust", 200),
+        ("GET", "/", 200),
+        ("GET", "/page/page.js", 200),
+        ("GET", "/page/icon.svg", 200),
+        ("GET", "/admin/climbs", 200),
+        ("GET", "/admin/verdict", 200),
+        ("POST", "/admin/events", 405),
+        ("POST", "/", 405),
         ("GET", "/v1/feedback", 405),
         ("POST", "/admin/cache/purge", 200),
         ("DELETE", "/v1/models", 405),

@@ -94,7 +94,7 @@ class App:
         if own and method not in _READS:
             raise _wrong_method(*_READS)
         if path == "/admin/events":
-            await page.events(self.gateway, reply, scope.get("state", {}))
+            await page.events(self.gateway, reply, scope.get("state", {}), head_only=method == "HEAD")
         elif path in page.ROUTES:
             await page.told(self.gateway, path, reply)
         elif not own or not await page.file(path, headers.get(b"accept-language", b"").decode("latin-1"), reply):

@@ -14,6 +14,7 @@ import orjson
 from rung.doors.reply import NO_STORE, SSE, Reply, head, send_whole
 from rung.gateway import Gateway
 from rung.store.ledger import tail
+from rung.watching import reason
 from rung.web.pages import CSP, asset
 
 ROUTES = ("/admin/events", "/admin/climbs", "/admin/verdict")
@@ -32,9 +33,12 @@ _JSON = head(["content-type: application/json", NO_STORE])
 _KEPT_BACK = ("request_text", "answer_text", "fingerprint", "tenant", "session", "id")
 
 
-async def events(gateway: Gateway, reply: Reply, state: Mapping[str, Any]) -> None:
+async def events(gateway: Gateway, reply: Reply, state: Mapping[str, Any], *, head_only: bool = False) -> None:
     """Every climb as it ends, as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html):
     ``climb`` with JSON, ``missed`` with a number. Ends when the gateway does."""
+    if head_only:
+        await send_whole(reply, 200, _STREAM, b"")
+        return
     watcher = gateway.watchers.join()
     try:
         reply.begin(200, _STREAM)
@@ -56,7 +60,7 @@ async def events(gateway: Gateway, reply: Reply, state: Mapping[str, Any]) -> No
 
 async def file(path: str, language: str, reply: Reply) -> bool:
     """Serve the page's file at `path`; False if there is none."""
-    found = asset(path, language)
+    found = await asyncio.to_thread(asset, path, language)  # the first time from disk
     if found is None:
         return False
     kind, content = found
@@ -80,7 +84,9 @@ def _climbs(gateway: Gateway) -> bytes:
     rows = []
     for row in islice(tail(path, RECENT), RECENT):
         shown = {name: value for name, value in row.items() if name not in _KEPT_BACK}
-        rows.append(shown | {"attempts": orjson.loads(row["attempts"])})
+        private = bool(row["private"])
+        steps = [step | {"reason": reason(step.get("reason", ""), private)} for step in orjson.loads(row["attempts"])]
+        rows.append(shown | {"attempts": steps} | ({"task": ""} if private else {}))
     return orjson.dumps({"climbs": rows})
 
 

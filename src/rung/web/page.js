@@ -1,50 +1,14 @@
 // The page: no library, no build step. It listens to /admin/events and reads the rest once, or when asked.
 "use strict";
 
-const WORDS = {
-  en: {
-    lead: "every call stops at the lowest rung that is trusted", ladder: "The ladder", calls: "Calls",
-    trust: "Trust", caches: "Caches", health: "Health", verdict: "The verdict", tryit: "Try it",
-    of: "of", seen: "calls seen", none: "No call yet. Send one below, or from any OpenAI client.",
-    weigh: "Weigh it now", weighing: "Weighing…", send: "Send", stop: "Stop", model: "Model", private: "Private: stays here",
-    prompt: "Your message", sample: "Format this JSON: {\"b\": [1, 2], \"a\": null}", answer: "The answer",
-    tool: "a program: format, repair, validate, lint", exact: "the same call, answered before",
-    semantic: "a call that means the same", local: "a small model on this machine", cloud: "a provider's model",
-    missed: "calls passed too quickly to show", notrust: "Nothing is compared yet: cells appear with calls to 'auto' that a lower model could have answered.",
-    bound: "disagreement at most", limit: "limit", labels: "compared", may: "may answer", missing: "more to compare",
-    hits: "hits", misses: "misses", entries: "entries", off: "off", simulated: "simulated", unproved: "unproved",
-    lost: "Connection lost; trying again…", live: "live", failed: "failed", answered: "answered", declined: "declined",
-    cancelled: "cancelled", nomodel: "nobody", free: "free", unknown: "unknown", why: "Why prompts were not cached",
-    nomiss: "Nothing to explain.", language: "Language", privatecall: "private",
-    states: { open: "open", shadow: "in shadow", closed: "closed", quarantined: "quarantined" },
-    footer: "No text of any call is shown here. Served by the gateway itself, from this machine.",
-  },
-  fr: {
-    lead: "chaque appel s'arrête au plus bas échelon digne de confiance", ladder: "L'échelle", calls: "Appels",
-    trust: "Confiance", caches: "Caches", health: "Santé", verdict: "Le verdict", tryit: "Essayer",
-    of: "sur", seen: "appels vus", none: "Aucun appel encore. Envoyez-en un ci-dessous, ou depuis un client OpenAI.",
-    weigh: "Peser maintenant", weighing: "Pesée en cours…", send: "Envoyer", stop: "Arrêter", model: "Modèle",
-    private: "Privé : reste ici", prompt: "Votre message", sample: "Formate ce JSON : {\"b\": [1, 2], \"a\": null}",
-    answer: "La réponse", tool: "un programme : formater, réparer, valider, vérifier", exact: "le même appel, déjà répondu",
-    semantic: "un appel de même sens", local: "un petit modèle sur cette machine", cloud: "le modèle d'un fournisseur",
-    missed: "appels trop rapides pour être montrés", notrust: "Rien n'est encore comparé : les cellules naissent avec les appels à « auto » qu'un modèle plus bas aurait pu servir.",
-    bound: "désaccord d'au plus", limit: "limite", labels: "comparés", may: "peut répondre à", missing: "à comparer encore",
-    hits: "touches", misses: "manques", entries: "entrées", off: "éteint", simulated: "simulé", unproved: "non prouvé",
-    lost: "Connexion perdue ; nouvel essai…", live: "en direct", failed: "échec", answered: "réponse", declined: "décliné",
-    cancelled: "annulé", nomodel: "personne", free: "gratuit", unknown: "inconnu", why: "Pourquoi des invites n'étaient pas en cache",
-    nomiss: "Rien à expliquer.", language: "Langue", privatecall: "privé",
-    states: { open: "ouverte", shadow: "dans l'ombre", closed: "fermée", quarantined: "en quarantaine" },
-    footer: "Aucun texte d'appel n'est montré ici. Servi par la passerelle elle-même, depuis cette machine.",
-  },
-};
 const RUNGS = ["cloud", "local", "semantic", "exact", "tool"]; // the highest first, as a ladder stands
-const SHOWN = 60, BALLS = 12;
+const SHOWN = 60, BALLS = 12, REMEMBERED = 500;
 
-const state = { language: document.documentElement.lang in WORDS ? document.documentElement.lang : "en", climbs: [],
-  counts: {}, total: 0, missed: 0, open: new Set(), read: {}, verdict: null, live: false };
-try { state.language = localStorage.getItem("rung-language") || state.language; } catch { /* not allowed here */ }
-const word = (name) => WORDS[state.language][name] ?? name;
+const state = { language: document.documentElement.lang in WORDS ? document.documentElement.lang : "en", climbs: [], known: new Set(),
+  counts: {}, total: 0, missed: 0, simulated: false, read: {}, verdict: null, status: "connecting" };
+try { const kept = localStorage.getItem("rung-language"); if (kept in WORDS) state.language = kept; } catch { /* not allowed here */ }
 const $ = (id) => document.getElementById(id);
+const word = (name, ...values) => (WORDS[state.language][name] ?? name).replace(/\{(\d)\}/g, (_, place) => values[place]);
 
 // h("p", {class: "x"}, "text", child): an element; texts are texts, never markup
 function h(name, attributes = {}, ...children) {
@@ -53,55 +17,72 @@ function h(name, attributes = {}, ...children) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
 const number = (value, digits = 0) => new Intl.NumberFormat(state.language, { maximumFractionDigits: digits }).format(value);
 const percent = (value, digits = 0) => new Intl.NumberFormat(state.language, { style: "percent", maximumFractionDigits: digits }).format(value);
 const time = (ms) => ms === null || ms === undefined ? "–" : ms >= 1000 ? `${number(ms / 1000, 2)} s` : `${number(ms, ms < 10 ? 1 : 0)} ms`;
-const money = (pico) => pico === null ? word("unknown") : pico === 0 ? word("free") : `${number(pico / 1e12, 6)} USD`;
+const dollars = (usd) => `${new Intl.NumberFormat(state.language, { maximumSignificantDigits: 3, maximumFractionDigits: 9 }).format(usd)} USD`;
+const money = (pico) => pico === null || pico === undefined ? word("unknown") : pico === 0 ? word("free") : dollars(pico / 1e12);
+const bytes = (value) => value >= 1e6 ? `${number(value / 1e6, 1)} MB` : `${number(value / 1e3, 1)} kB`;
+const clock = (date) => date.toLocaleTimeString(state.language, { hour12: false });
+const spoken = (name) => name.replaceAll("_", " ");
 const median = (values) => { const sorted = [...values].sort((a, b) => a - b); return sorted.length ? sorted[sorted.length >> 1] : null; };
+const tag = (name, kind) => h("span", { class: `tag ${kind}` }, word(name));
+const say = (text) => { $("said").textContent = text; };
 
 // ---- the frame, made anew only when the language changes ----
 
 function frame() {
   document.documentElement.lang = state.language;
   document.title = `rung: ${word("lead")}`;
-  const card = (id, title, wide = false) => h("section", { id: `${id}-card`, "aria-labelledby": `${id}-title`, class: wide ? "wide" : null },
+  const card = (id, title, area = id) => h("section", { "aria-labelledby": `${id}-title`, class: area },
     h("h2", { id: `${id}-title` }, word(title)), h("div", { id }));
   const languages = Object.keys(WORDS).map((name) => h("button", { type: "button", lang: name, "aria-pressed": String(name === state.language),
     onclick: () => speak(name) }, name.toUpperCase()));
   document.body.replaceChildren(
     h("header", {}, h("h1", {}, "rung"), h("p", {}, word("lead"), " · ", h("span", { id: "status" })),
-      h("div", { role: "group", "aria-label": word("language") }, languages)),
+      h("div", { role: "group", class: "languages", "aria-label": word("language") }, languages)),
     h("main", {}, card("ladder", "ladder"), card("try", "tryit"), card("calls", "calls"), card("trust", "trust"),
-      card("caches", "caches"), card("health", "health"), card("verdict", "verdict", true)),
+      card("caches", "caches"), card("health", "health"), card("verdict", "verdict")),
     h("footer", {}, h("p", {}, word("footer")), h("p", { id: "said", class: "hidden", role: "status" })));
   $("try").append(tryIt());
-  $("ladder").append(h("ol", { class: "ladder", id: "rungs" }), h("p", { class: "soft", id: "counted" }));
-  $("calls").append(h("ul", { class: "calls", id: "list", tabindex: "0", "aria-label": word("calls") }));
-  showStatus(); showLadder(); showCalls(); showTrust(); showCaches(); showHealth(); showVerdict();
+  $("ladder").append(
+    h("p", { class: "heads soft", "aria-hidden": "true" }, ["share", "median", "cost"].map((name) => h("span", {}, word(name)))),
+    h("ol", { class: "ladder", id: "rungs" }, RUNGS.map(rungRow)), h("p", { class: "soft", id: "counted" }));
+  $("calls").append(h("ul", { class: "calls", id: "list", tabindex: "0", "aria-label": word("calls") }, state.climbs.slice(0, SHOWN).map(callRow)));
+  showStatus(); showLadder(); showTrust(); showCaches(); showHealth(); showVerdict();
 }
 
 function speak(language) {
   state.language = language;
   try { localStorage.setItem("rung-language", language); } catch { /* not allowed here */ }
+  const held = { prompt: $("prompt").value, model: $("model").value, private: $("private").checked };
+  const samples = Object.values(WORDS).map((words) => words.sample);
+  if (asking) asking.abort();
   frame();
+  if (!samples.includes(held.prompt)) $("prompt").value = held.prompt;
+  $("model").value = held.model; $("private").checked = held.private;
+  document.querySelector(".languages [aria-pressed=true]").focus();
 }
 
 // ---- climbs ----
 
 function take(climb, live) {
-  if (climb.purpose) return; // rung's own comparisons are not traffic
+  if (climb.purpose || state.known.has(climb.id)) return; // rung's own comparisons are not traffic
+  state.known.add(climb.id);
+  if (state.known.size > 4 * REMEMBERED) state.known.delete(state.known.values().next().value);
   state.climbs.unshift(climb);
-  state.climbs.length = Math.min(state.climbs.length, 500);
+  state.climbs.length = Math.min(state.climbs.length, REMEMBERED);
   state.total += 1;
-  const rung = climb.rung || "";
-  const count = state.counts[rung] ??= { calls: 0, ms: [], pico: 0 };
-  count.calls += 1; count.pico += climb.cost_pico || 0;
-  count.ms.push(climb.ms); if (count.ms.length > 500) count.ms.shift();
-  if (live) pending.push(climb);
+  state.simulated ||= Boolean(climb.simulated);
+  const count = state.counts[climb.rung || ""] ??= { calls: 0, ms: [], pico: 0, unknown: 0, by: {} };
+  count.calls += 1; count.pico += climb.cost_pico || 0; count.unknown += climb.cost_pico === null;
+  if (climb.by) count.by[climb.by] = (count.by[climb.by] || 0) + 1;
+  count.ms.push(climb.ms); if (count.ms.length > REMEMBERED) count.ms.shift();
+  pending.push({ climb, live }); if (pending.length > SHOWN) pending.shift();
 }
 
 let pending = [], drawing = false;
@@ -110,164 +91,216 @@ function draw() { // however many calls come, at most one drawing per frame
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    showLadder(); showCalls();
-    for (const climb of pending.slice(-BALLS)) ball(climb);
+    showLadder();
+    const list = $("list"), held = list.contains(document.activeElement) && document.activeElement !== list;
+    list.prepend(...pending.map(({ climb }) => callRow(climb)).reverse());
+    while (!held && list.children.length > SHOWN) list.lastChild.remove();
+    for (const { climb, live } of pending.slice(-BALLS)) if (live) ball(climb);
     pending = [];
   });
 }
 
-function showLadder() {
-  const most = {};
-  for (const climb of state.climbs) if (climb.rung) (most[climb.rung] ??= new Map()).set(climb.by, (most[climb.rung].get(climb.by) || 0) + 1);
-  $("rungs").replaceChildren(...RUNGS.map((rung) => {
-    const count = state.counts[rung] || { calls: 0, ms: [], pico: 0 };
-    const share = state.total ? count.calls / state.total : 0;
-    const models = [...(most[rung] || [])].sort((a, b) => b[1] - a[1]).slice(0, 3).map(([name]) => name).filter((name) => name !== rung);
-    const bar = h("span", {}); bar.style.width = `${share * 100}%`;
-    return h("li", { "data-rung": rung },
-      h("div", {}, h("span", { class: "name" }, rung), " ", h("span", { class: "what" }, models.join(", ") || word(rung))),
-      h("div", { class: "numbers" }, `${percent(share)} · ${time(median(count.ms))} · ${money(count.pico)}`),
-      h("div", { class: "share", "aria-hidden": "true" }, bar));
-  }));
-  const failed = state.counts[""]?.calls || 0;
-  $("counted").textContent = state.total ? `${number(state.total)} ${word("seen")}`
-    + (failed ? `, ${number(failed)} ${word("failed")}` : "") + (state.missed ? `; ${number(state.missed)} ${word("missed")}` : "") : word("none");
+function rungRow(rung) {
+  return h("li", { "data-rung": rung }, h("div", {}, h("span", { class: "name" }, rung), " ", h("span", { class: "what" }, word(rung))),
+    h("div", { class: "numbers" }, ["share", "median", "cost"].map((name) => h("span", { "data-number": name }))),
+    h("div", { class: "bar", "aria-hidden": "true" }, h("span")));
 }
 
-function ball(climb) {
-  const row = document.querySelector(`[data-rung="${climb.rung || "cloud"}"]`);
+function showLadder() {
+  const here = { local: state.read.ready?.local !== "none", semantic: state.read.cache?.semantic?.enabled !== false, exact: state.read.cache?.enabled !== false };
+  for (const row of $("rungs").children) {
+    const rung = row.dataset.rung, count = state.counts[rung] || { calls: 0, ms: [], pico: 0, by: {} };
+    const share = state.total ? count.calls / state.total : 0, absent = here[rung] === false && !count.calls;
+    const by = rung === "cloud" || rung === "local" ? Object.entries(count.by).sort((a, b) => b[1] - a[1]).slice(0, 2).map(([name]) => name) : [];
+    row.classList.toggle("absent", absent);
+    row.querySelector(".what").textContent = absent ? `${word(rung)} · ${word("absent")}` : by.join(", ") || word(rung);
+    const told = { share: percent(share), median: time(median(count.ms)), cost: !count.calls ? "–" : count.unknown && !count.pico ? word("unknown") : money(count.pico) + (count.unknown ? " + ?" : "") };
+    for (const cell of row.querySelectorAll("[data-number]")) {
+      cell.replaceChildren(h("span", { class: "hidden" }, `${word(cell.dataset.number)} `), told[cell.dataset.number]);
+    }
+    row.querySelector(".bar span").style.width = `${share * 100}%`;
+  }
+  const failed = state.counts[""]?.calls || 0;
+  $("counted").replaceChildren(state.total ? `${number(state.total)} ${word("seen")}`
+    + (failed ? ` · ${number(failed)} ${word("failed")}` : "") + (state.missed ? ` · ${number(state.missed)} ${word("missed")}` : "") : word("none"),
+    ...(state.simulated ? [h("br"), h("span", { class: "warn" }, word("simulatedpage"))] : []));
+}
+
+function ball(climb) { // from the foot of the ladder up to who answered
+  const row = $("rungs").querySelector(`[data-rung="${climb.rung || "cloud"}"]`);
   if (!row) return;
-  const from = row.parentElement.getBoundingClientRect().bottom - row.getBoundingClientRect().bottom;
+  const from = row.parentElement.getBoundingClientRect().bottom - row.getBoundingClientRect().bottom + 24;
   const dot = h("span", { class: climb.rung ? "ball" : "ball failed", "aria-hidden": "true" });
-  dot.style.setProperty("--from", `${Math.max(0, from) + 24}px`);
+  dot.style.setProperty("--from", `${from}px`);
   dot.addEventListener("animationend", () => dot.remove());
   row.append(dot);
 }
 
-function showCalls() {
-  const list = $("list");
-  const items = state.climbs.slice(0, SHOWN).map((climb) => {
-    const tags = [climb.simulated && "simulated", climb.private && "privatecall"].filter(Boolean);
-    const details = h("details", { open: state.open.has(climb.id) },
-      h("summary", {}, h("span", { class: "soft" }, climb.at), h("span", { class: climb.rung ? "who" : "who bad" }, climb.rung || word("failed")),
-        h("span", {}, climb.task || climb.model), tags.map((tag) => h("span", { class: "tag warn" }, word(tag))),
-        h("span", { class: "ms" }, `${time(climb.ms)} · ${money(climb.cost_pico)}`)),
-      h("ol", { class: "steps" }, climb.attempts.map((step) => h("li", {},
-        h("strong", { class: step.outcome === "failed" ? "bad" : step.outcome === "answered" ? "good" : null }, `${step.rung}: ${word(step.outcome)}`),
-        ` ${[step.model !== step.rung && step.model, step.reason, time(step.ms), step.cost_pico !== 0 && money(step.cost_pico)].filter(Boolean).join(" · ")}`))));
-    details.addEventListener("toggle", () => state.open[details.open ? "add" : "delete"](climb.id));
-    return h("li", {}, details);
-  });
-  if (!list.contains(document.activeElement) || list === document.activeElement) list.replaceChildren(...items);
+function callRow(climb) {
+  const tags = [climb.simulated && "simulated", climb.private && "privatecall", climb.unproved && "unproved"].filter(Boolean);
+  return h("li", {}, h("details", {},
+    h("summary", {}, h("span", { class: "soft" }, clock(climb.at)), h("span", { class: climb.rung ? "who" : "who bad" }, climb.rung || word("failed")),
+      h("span", { class: "task" }, spoken(climb.task || climb.model), " ", tags.map((name) => tag(name, "warn"))),
+      h("span", { class: "ms" }, `${time(climb.ms)} · ${money(climb.cost_pico)}`)),
+    h("ol", { class: "steps" }, climb.attempts.map((step) => h("li", {},
+      h("strong", {}, step.rung), " ", h("span", { class: step.outcome === "failed" ? "bad" : step.outcome === "answered" ? "good" : "soft" }, word(step.outcome)), " ·",
+      ` ${[step.model !== step.rung && step.model, step.reason && spoken(step.reason), time(step.ms), step.cost_pico !== 0 && money(step.cost_pico)].filter(Boolean).join(" · ")}`)),
+    climb.error && h("li", { class: "bad" }, spoken(climb.error)))));
 }
 
-const fromLedger = (row) => ({ ...row, id: row.request_id, at: new Date(row.started_at * 1000).toLocaleTimeString(), by: row.model,
-  model: row.requested_model, ms: row.total_ms, attempts: row.attempts.map((step) => ({ cost_pico: step.cost, ...step })) });
+const fromLedger = (row) => ({ ...row, id: row.request_id, at: new Date(row.started_at * 1000), by: row.model, error: row.error_code,
+  model: row.requested_model, ms: row.total_ms, attempts: row.attempts.map((step) => ({ ...step, cost_pico: "cost" in step ? step.cost : 0 })) });
 
 // ---- what is read once, or when something has changed ----
 
 async function read(name, path) {
   try {
     const answer = await fetch(path, { headers: { accept: "application/json" } });
-    state.read[name] = await answer.json();
-  } catch { state.read[name] = null; }
+    const told = await answer.json();
+    state.read[name] = told.error ? { failed: told.error.message } : told;
+  } catch (error) { state.read[name] = { failed: error.message }; }
 }
 
+const bound = (upper, limit, label) => { // the mark in the middle is the limit: what ends left of it is good
+  const bar = h("div", { class: upper <= limit ? "bar bound" : "bar bound over", role: "img", "aria-label": label }, h("span"));
+  bar.firstChild.style.width = `${Math.min(100, limit > 0 ? upper / limit * 50 : 100)}%`;
+  return bar;
+};
+
+const unread = (told) => told?.failed ? h("p", { class: "bad" }, word("unread", told.failed)) : null;
+
 function showTrust() {
-  const cells = state.read.trust?.cells || [];
-  if (!cells.length) return $("trust").replaceChildren(h("p", { class: "soft" }, word("notrust")));
-  $("trust").replaceChildren(...cells.slice(0, 40).map((cell) => {
-    const upper = cell.upper ?? 1, good = cell.state === "open";
-    return h("div", {},
-      h("h3", {}, `${cell.task} · ${cell.model} `, h("span", { class: `tag ${good ? "good" : cell.state === "quarantined" ? "bad" : "warn"}` }, word("states")[cell.state] || cell.state)),
-      h("meter", { min: 0, max: 1, low: cell.limit, high: Math.min(1, cell.limit * 2), optimum: 0, value: upper,
-        "aria-label": `${word("bound")} ${percent(upper, 1)}, ${word("limit")} ${percent(cell.limit, 1)}` }),
-      h("p", { class: "soft" }, [`${word("bound")} ${percent(upper, 1)} (${word("limit")} ${percent(cell.limit, 1)})`, `${number(cell.labels)} ${word("labels")}`,
-        good ? `${word("may")} ${percent(cell.share)}` : cell.labels_missing ? `${number(cell.labels_missing)} ${word("missing")}` : null].filter(Boolean).join(" · ")));
-  }));
+  const told = state.read.trust, cells = told?.cells || [];
+  if (!cells.length) return $("trust").replaceChildren(unread(told) || h("p", { class: "soft" }, word("notrust")));
+  $("trust").replaceChildren(h("div", { class: "list", tabindex: "0", role: "group", "aria-label": word("trust") }, cells.slice(0, 40).map((cell) => {
+    const upper = cell.upper ?? 1, good = cell.state === "open", label = word("bound", percent(upper, 1), percent(cell.limit, 1));
+    const more = cell.labels_missing === null ? word("never") : cell.labels_missing ? word("missing", number(cell.labels_missing)) : null;
+    return h("div", { class: "item" },
+      h("h3", {}, spoken(cell.task), " ", tag(cell.state, good ? "good" : cell.state === "quarantined" ? "bad" : "warn"), " ", cell.simulated && tag("simulated", "warn")),
+      h("p", { class: "soft small" }, cell.model), bound(upper, cell.limit, label),
+      h("p", { class: "small" }, [label, word("labels", number(cell.labels)), good ? word("may", percent(cell.share)) : more].filter(Boolean).join(" · ")));
+  })));
 }
 
 function showCaches() {
-  const exact = state.read.cache || {}, told = state.read.explain || {};
-  const rows = Object.entries(exact).filter(([, value]) => typeof value === "number" || typeof value === "boolean");
-  const list = h("dl", {}, rows.flatMap(([name, value]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, typeof value === "number" ? number(value) : value ? "✓" : word("off"))]));
-  const misses = (told.misses || told.prefixes || []).slice(0, 5);
-  $("caches").replaceChildren(list, h("h3", {}, word("why")),
-    misses.length ? h("ul", {}, misses.map((miss) => h("li", {}, typeof miss === "string" ? miss : miss.why || miss.reason || JSON.stringify(miss)))) : h("p", { class: "soft" }, word("nomiss")));
+  const told = state.read.cache || {}, semantic = told.semantic || {}, prompts = state.read.explain || {};
+  const looked = (told.hits || 0) + (told.misses || 0), rate = looked ? told.hits / looked : 0;
+  const part = (title, ...children) => h("div", { class: "item" }, h("h3", {}, word(title)), ...children);
+  const meter = (share) => { const bar = h("div", { class: "bar", "aria-hidden": "true" }, h("span")); bar.firstChild.style.width = `${share * 100}%`; return bar; };
+  const line = (...texts) => h("p", { class: "small" }, texts.filter(Boolean).join(" · "));
+  const kept = (cache) => word("kept", number(cache.entries), bytes(cache.bytes), bytes(cache.max_bytes));
+  const scopes = (state.read.trust?.semantic || []).filter((cell) => cell.state === "open");
+  const worst = scopes.reduce((most, cell) => cell.bound > (most?.bound ?? -1) ? cell : most, null);
+  const reasons = Object.entries(prompts.reasons || {}).sort((a, b) => b[1] - a[1]);
+  $("caches").replaceChildren(...[unread(state.read.cache),
+    part("exactcache", told.enabled ? [meter(rate), line(word("hitrate", percent(rate), number(told.hits), number(looked)), kept(told))] : line(word("off"))),
+    part("semanticcache", semantic.enabled ? [worst && bound(worst.bound, worst.limit, word("wrong", percent(worst.bound, 1), percent(worst.limit, 1))),
+      line(word("hits", number(semantic.hits || 0)), kept(semantic)),
+      line(worst ? word("wrong", percent(worst.bound, 1), percent(worst.limit, 1)) : word("unprovedyet"))] : line(word("off"))),
+    part("promptcache", prompts.enabled === false ? line(word("off")) : (prompts.models || []).length ? prompts.models.slice(0, 6).map((model) =>
+      [h("p", { class: "soft small" }, model.model, " ", model.simulated > 0 && tag("simulated", "warn")), meter(model.hit_rate), line(word("tokensread", percent(model.hit_rate)))]) : line(word("notused")),
+      reasons.length > 0 && h("h4", {}, word("whymissed")),
+      reasons.length > 0 && h("ul", { class: "small" }, reasons.map(([reason, count]) => h("li", {}, `${word(reason)}: ${number(count)}`))))].filter(Boolean));
 }
 
 function showHealth() {
-  const ready = state.read.ready || {};
-  const rows = Object.entries(ready).flatMap(([name, value]) => {
-    const text = Array.isArray(value) ? value.join(", ") : value && typeof value === "object" ? JSON.stringify(value) : String(value);
-    return text && text !== "{}" ? [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, text)] : [];
-  });
-  $("health").replaceChildren(h("dl", {}, rows));
+  const told = state.read.ready;
+  if (!told || told.failed) return $("health").replaceChildren(...[unread(told)].filter(Boolean));
+  const broken = told.breakers || {};
+  const sign = (good, name, text) => h("li", {}, h("span", { class: `dot ${good}`, "aria-hidden": "true" }), h("span", {}, h("strong", {}, name), h("br"), h("span", { class: "small" }, text)));
+  const clouds = [...new Set([...(told.clouds || []), ...Object.keys(broken)])];
+  const loaded = told.local_loaded === false && told.local === "ready" ? word("notloaded") : null;
+  $("health").replaceChildren(
+    h("p", { class: told.status === "ready" ? "good" : "warn" }, word(`status_${told.status}`)),
+    h("ul", { class: "signs" },
+      clouds.map((name) => broken[name] ? sign(broken[name] === "open" ? "bad" : "warn", name, word(`breaker_${broken[name]}`)) : sign("good", name, word("fine"))),
+      told.local && told.local !== "none"
+        ? sign(told.local === "ready" || told.local === "busy" ? "good" : told.local === "loading" ? "warn" : "bad", told.local_model || "local",
+          [word(`local_${told.local}`), loaded, told.local_backend, told.local_detail].filter(Boolean).join(" · "))
+        : sign("none", "local", word("nolocal"))),
+    ...(told.ledger_dropped ? [h("p", { class: "bad" }, word("dropped", number(told.ledger_dropped)))] : []));
+}
+
+function setStatus(status) {
+  if (state.status === status) return;
+  if (status === "lost") say(word("lost"));
+  state.status = status; showStatus();
 }
 
 function showStatus() {
-  $("status").replaceChildren(h("span", { class: state.live ? "good" : "warn" }, state.live ? word("live") : word("lost")));
+  $("status").replaceChildren(h("span", { class: state.status === "live" ? "good" : "warn" }, word(state.status)));
 }
 
 function showVerdict() {
-  const button = h("button", { type: "button", onclick: weigh }, word("weigh"));
-  const parts = [h("p", {}, button)];
+  const parts = [h("p", { class: "soft" }, word("what")), h("p", {}, h("button", { type: "button", id: "weigh", onclick: weigh }, word("weigh")))];
   if (state.verdict) {
     const parsed = new DOMParser().parseFromString(state.verdict, "text/html"); // our own renderer, escaped
-    const title = parsed.querySelector("h1");
-    if (title) { const lower = h("h3", { class: title.className }, title.textContent); title.replaceWith(lower); }
-    for (const heading of parsed.querySelectorAll("h2")) heading.replaceWith(h("h3", {}, heading.textContent));
-    parts.push(h("div", {}, [...parsed.body.childNodes]));
+    for (const [from, to] of [["h2", "h4"], ["h1", "h3"]])
+      for (const heading of parsed.querySelectorAll(from)) heading.replaceWith(h(to, { class: heading.className || null }, heading.textContent));
+    for (const table of parsed.querySelectorAll(".scroll")) {
+      table.setAttribute("role", "group"); table.setAttribute("tabindex", "0");
+      table.setAttribute("aria-label", table.previousElementSibling?.textContent || "");
+    }
+    parts.push(h("div", { lang: "en", class: "verdict-text" }, [...parsed.body.childNodes]));
   }
   $("verdict").replaceChildren(...parts);
 }
 
-async function weigh(event) {
-  const button = event.target;
-  button.disabled = true; button.textContent = word("weighing");
+async function weigh() {
+  const button = $("weigh");
+  button.disabled = true; button.textContent = word("weighing"); say(word("weighing"));
+  let failed = "";
   try {
-    const answer = await fetch("/admin/verdict");
-    const told = await answer.json();
-    state.verdict = answer.ok ? told.html : null;
-    showVerdict();
-    if (!answer.ok) $("verdict").append(h("p", { class: "bad" }, told.error.message));
-    say(state.verdict ? word("verdict") : word("failed"));
-  } catch (error) { $("verdict").append(h("p", { class: "bad" }, String(error))); }
-  button.disabled = false; button.textContent = word("weigh");
+    const answer = await fetch("/admin/verdict"), told = await answer.json();
+    if (answer.ok) state.verdict = told.html; else failed = told.error.message;
+  } catch (error) { failed = error.message; }
+  showVerdict();
+  if (failed) $("verdict").append(h("p", { class: "bad" }, failed));
+  say(failed || word("weighed")); $("weigh").focus();
 }
 
 // ---- try it ----
 
 function tryIt() {
   const names = state.read.models?.data?.map((one) => one.id) || ["auto"];
-  const model = h("select", { id: "model", name: "model" }, names.slice(0, 200).map((name) => h("option", {}, name)));
   const form = h("form", { id: "form", onsubmit: ask },
-    h("label", { for: "prompt" }, word("prompt")), h("textarea", { id: "prompt", name: "prompt", required: true }, word("sample")),
-    h("div", { class: "row" }, h("label", {}, `${word("model")} `, model),
-      h("label", {}, h("input", { type: "checkbox", id: "private" }), ` ${word("private")}`), h("button", { type: "submit", id: "send" }, word("send"))));
-  return h("div", {}, form, h("pre", { id: "answer", "aria-label": word("answer"), tabindex: "0", hidden: true }), h("p", { id: "way", class: "soft" }));
+    h("label", { for: "prompt" }, word("prompt")), h("textarea", { id: "prompt", required: true, rows: 3 }, word("sample")),
+    h("div", { class: "row" },
+      h("label", { class: "model" }, word("model"), h("select", { id: "model" }, names.slice(0, 200).map((name) => h("option", {}, name)))),
+      h("label", {}, h("input", { type: "checkbox", id: "private" }), ` ${word("private")}`), h("button", { type: "submit", id: "send", class: "main" }, word("send"))));
+  return h("div", {}, form, h("pre", { id: "answer", role: "group", "aria-label": word("answer"), tabindex: "0", hidden: true }), h("p", { id: "way", class: "small" }));
 }
 
 let asking = null;
 async function ask(event) {
   event.preventDefault();
-  if (asking) { asking.abort(); return; }
-  asking = new AbortController();
-  const out = $("answer"), way = $("way"), button = $("send");
+  if (asking) return asking.abort();
+  const mine = asking = new AbortController(), out = $("answer"), way = $("way"), button = $("send");
   out.hidden = false; out.textContent = ""; way.textContent = ""; button.textContent = word("stop");
   const headers = { "content-type": "application/json", ...($("private").checked ? { "x-rung-private": "true" } : {}) };
   const body = JSON.stringify({ model: $("model").value, stream: true, messages: [{ role: "user", content: $("prompt").value }] });
   try {
-    const answer = await fetch("/v1/chat/completions", { method: "POST", headers, body, signal: asking.signal });
+    const answer = await fetch("/v1/chat/completions", { method: "POST", headers, body, signal: mine.signal });
     if (!answer.ok) throw new Error((await answer.json()).error.message);
     for await (const chunk of chunks(answer.body)) {
       if (chunk.error) throw new Error(chunk.error.message);
       out.textContent += chunk.choices?.[0]?.delta?.content || "";
-      if (chunk.rung) way.textContent = [chunk.rung.climb, chunk.rung.task, chunk.rung.cost_usd && `${chunk.rung.cost_usd} USD`].filter(Boolean).join(" · ");
+      if (chunk.rung) way.replaceChildren(...wayOf(chunk.rung));
     }
-    say(word("answered"));
-  } catch (error) { way.replaceChildren(h("span", { class: "bad" }, error.name === "AbortError" ? word("cancelled") : error.message)); }
+    say(way.textContent || word("answered"));
+  } catch (error) {
+    const text = error.name === "AbortError" ? word("cancelled") : error.message;
+    way.replaceChildren(h("span", { class: "bad" }, text)); out.hidden = !out.textContent; say(text);
+  }
   asking = null; button.textContent = word("send");
+}
+
+// who answered and why: `note` is the last chunk's `rung` member
+function wayOf(note) {
+  const cost = note.cost_usd === "unknown" ? word("unknown") : Number(note.cost_usd) ? dollars(Number(note.cost_usd)) : word("free");
+  const facts = [note.rung, note.model !== note.rung && note.model, note.task && spoken(note.task), cost].filter(Boolean).join(" · ");
+  const tags = ["simulated", "unproved"].filter((name) => note[name]).map((name) => tag(name, "warn"));
+  return [`${word("by")} `, h("strong", {}, facts), " ", ...tags, h("br"), h("span", { class: "soft" }, spoken(note.climb).replaceAll("=", ": ").replaceAll(", ", " → "))];
 }
 
 async function* chunks(body) {
@@ -283,33 +316,41 @@ async function* chunks(body) {
   }
 }
 
-const say = (text) => { $("said").textContent = text; };
+// ---- begin; a hidden page does not listen ----
 
-// ---- begin ----
-
+let events = null, since = 0, resting = null;
 function listen() {
-  const events = new EventSource("/admin/events");
-  const alive = (yes) => { if (state.live !== yes) { state.live = yes; showStatus(); } };
-  events.addEventListener("open", () => alive(true));
-  events.addEventListener("error", () => alive(false));
-  events.addEventListener("end", () => alive(false));
+  events = new EventSource("/admin/events");
+  events.addEventListener("open", () => setStatus("live"));
+  events.addEventListener("error", () => setStatus("lost"));
+  events.addEventListener("end", () => setStatus("lost"));
   events.addEventListener("missed", (event) => { state.missed += Number(event.data); draw(); });
-  let since = 0;
   events.addEventListener("climb", (event) => {
-    take(JSON.parse(event.data), true); draw();
-    if (++since >= 20) { since = 0; later(); }
+    take({ ...JSON.parse(event.data), at: new Date() }, true); draw();
+    if (++since >= 20) later();
+    else if (!resting) resting = setTimeout(later, 2000); // soon after the last of a few calls
   });
 }
 
 async function later() { // trust, caches and health change with calls, so they are read again after some
+  clearTimeout(resting); resting = null; since = 0;
   await Promise.all([read("trust", "/admin/trust"), read("cache", "/admin/cache"), read("explain", "/admin/cache/explain"), read("ready", "/readyz")]);
-  showTrust(); showCaches(); showHealth();
+  showTrust(); showCaches(); showHealth(); showLadder();
 }
 
-frame();
-(async () => {
-  await Promise.all([read("climbs", "/admin/climbs"), read("models", "/v1/models")]);
+async function begin() {
+  const first = !state.read.models;
+  await Promise.all([read("climbs", "/admin/climbs"), first && read("models", "/v1/models")]);
   for (const row of state.read.climbs?.climbs || []) take(fromLedger(row), false);
-  $("try").replaceChildren(tryIt());
-  draw(); listen(); await later();
-})();
+  if (first) $("try").replaceChildren(tryIt());
+  draw();
+  if (!events && !document.hidden) listen();
+  await later();
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) { events?.close(); events = null; clearTimeout(resting); resting = null; setStatus("paused"); } else begin();
+});
+
+frame();
+begin();
