@@ -274,41 +274,33 @@ async def climb(
     Raises DeadlineError, or LadderExhausted with every reason. The caller must `record.finish()` either way.
     """
     budget.deposit()
-    if await _ask_each(call, rungs, record, budget, hedger, last=more is None):
-        return record
-    if more is not None and await _ask_each(call, more(), record, budget, hedger, last=True):
-        return record
-    raise _exhausted(record)
-
-
-async def _ask_each(
-    call: Call, rungs: Sequence[Rung], record: Climb, budget: RetryBudget, hedger: Hedger | None, *, last: bool
-) -> bool:
-    """Has one of `rungs` answered? `last`: nobody is asked after them."""
-    for place, rung in enumerate(rungs):
-        if rung in record.asked:
-            continue  # in vain, by `begin` or a second attempt
-        record.asked.append(rung)
-        needed = necessary_for(call) if place + 1 < len(rungs) or not last else None
-        tries_left = budget.tries
-        while True:
-            tries_left -= 1
-            if time.monotonic() >= call.deadline:
-                raise DeadlineError(f"the call's deadline passed before {rung.name} could be asked")
-            try:
-                if hedger is None:
-                    opened = await ask(record, rung, needed)
-                else:
-                    opened = await hedger.ask(record, rung, rungs[place + 1 :], needed)
-            except Fault as fault:
-                if tries_left and await _may_retry(call, fault, budget):
-                    continue
-                break
-            if opened is None:
-                break
-            record.commit(opened, needed, budget)
-            return True
-    return False
+    while True:  # twice at most; not a function of its own, which every resumption would pass through
+        for place, rung in enumerate(rungs):
+            if rung in record.asked:
+                continue  # in vain, by `begin` or a second attempt
+            record.asked.append(rung)
+            needed = necessary_for(call) if place + 1 < len(rungs) or more is not None else None
+            tries_left = budget.tries
+            while True:
+                tries_left -= 1
+                if time.monotonic() >= call.deadline:
+                    raise DeadlineError(f"the call's deadline passed before {rung.name} could be asked")
+                try:
+                    if hedger is None:
+                        opened = await ask(record, rung, needed)
+                    else:
+                        opened = await hedger.ask(record, rung, rungs[place + 1 :], needed)
+                except Fault as fault:
+                    if tries_left and await _may_retry(call, fault, budget):
+                        continue
+                    break
+                if opened is None:
+                    break
+                record.commit(opened, needed, budget)
+                return record
+        if more is None:
+            raise _exhausted(record)
+        rungs, more = more(), None
 
 
 async def _may_retry(call: Call, fault: Fault, budget: RetryBudget) -> bool:
