@@ -27,13 +27,19 @@ async def remember(settings: Settings, stores: Stores, proving: Proving | None) 
     """The semantic cache, where it is on and can be had: nothing is served unproved, so it needs trust to be on."""
     if not settings.semantic.enabled or proving is None:
         return None
+    room = await asyncio.to_thread(_room)
+    if room is None:
+        return None
+    made: Remembering = room.Remembering(settings, stores.semantic, proving.learner, proving)
+    return made
+
+
+def _room() -> Any:
+    """The module of the semantic cache, by name: it brings numpy, which the core is without. None without the extra."""
     if any(importlib.util.find_spec(name) is None for name in _NEEDED):
         log.info("the semantic cache is off; to have it: pip install 'rung[semantic]'")
         return None
-    # by name: it brings numpy, which the core is without
-    room = await asyncio.to_thread(importlib.import_module, "rung.remembering")
-    made: Remembering = room.Remembering(settings, stores.semantic, proving.learner, proving)
-    return made
+    return importlib.import_module("rung.remembering")
 
 
 def stats(exact: ExactCache | None, semantic: Remembering | None) -> dict[str, Any]:

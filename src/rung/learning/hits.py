@@ -215,13 +215,15 @@ class HitLearner:
             self.counts["wrong"] += 1
             if lesson.served is not None:
                 lesson.partition.remove((lesson.served.id,))
-            log.warning("semantic cache: an audited hit was wrong; its neighbourhood is quarantined")
 
     def _teach(self, lesson: Lesson, equal: list[int]) -> bool:
         """Was a hit wrong? On the cache's own thread, where nothing can be wiped out meanwhile."""
         if not self._partitions.current(lesson.partition, lesson.purges):
             return False
-        return lesson.partition.learn(lesson.decision, equal, lesson.new)
+        wrong = lesson.partition.learn(lesson.decision, equal, lesson.new)
+        if wrong:
+            log.warning("semantic cache: an audited hit was wrong; its neighbourhood is quarantined")
+        return wrong
 
     async def _equal(self, lesson: Lesson, said: Said) -> list[int]:
         """Those of the answers to be compared with that say the same."""
