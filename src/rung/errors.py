@@ -8,6 +8,7 @@
     │   └── PrivacyError        403   a private call would have had to leave this machine
     ├── ModelNotFoundError      404   no rung or provider answers to that model name
     ├── OverloadedError         503   a queue of ours is full
+    ├── TrafficError            400   recorded traffic that cannot be read
     ├── DeadlineError           504   the call's own deadline passed
     ├── ConfigError             500   configuration is wrong; nothing was started or changed
     ├── StoreError              500   a database of ours cannot be used (never fails a call)
@@ -118,6 +119,12 @@ class OverloadedError(RungError):
     status = 503
     code = "overloaded"
     type = "overloaded_error"
+
+
+class TrafficError(RungError):
+    status = 400
+    code = "bad_traffic"
+    type = "invalid_request_error"
 
 
 class DeadlineError(RungError):

@@ -5,7 +5,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from rung.report.importers import Recorded, TrafficError, read_traffic
+from rung.errors import TrafficError
+from rung.report.importers import Recorded, read_traffic
 
 ASKED = {"model": "gpt", "messages": [{"role": "user", "content": "hi"}], "temperature": 0}
 ANSWER = {"created": 1_760_000_000, "choices": [{"message": {"role": "assistant", "content": "hello"}}],

@@ -15,20 +15,12 @@ from typing import Any
 import msgspec
 import orjson
 
-from rung.errors import RungError
+from rung.errors import TrafficError
 
 _LARGEST = 256 * 1024 * 1024
 """bytes of a file that must be read whole"""
 
 _PROMPTS = (".txt", ".md", ".prompt")
-
-
-class TrafficError(RungError):
-    """A traffic file that cannot be read."""
-
-    status = 400
-    code = "bad_traffic"
-    type = "invalid_request_error"
 
 
 class Recorded(msgspec.Struct):
