@@ -93,7 +93,11 @@ def _sensitivity(verdict: Verdict) -> Iterator[str]:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield '<div class="scroll" tabindex="0"><table>'
     if any(head):
-        yield "<thead><tr>" + "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head) + "</tr></thead>"
+        yield (
+            "<thead><tr>"
+            + "".join(f'<th scope="col">{escape(cell)}</th>' if cell else "<td></td>" for cell in head)
+            + "</tr></thead>"
+        )
     yield "<tbody>"
     for first, *rest in rows:
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
