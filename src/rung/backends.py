@@ -294,6 +294,7 @@ def _identify(chosen: Chosen, models: Path) -> str:
 
 
 def _tell(state: str, detail: str) -> None:
-    """The local model's ups and downs, in the log."""
+    """The local model's ups and downs, in the log: off the event loop, for a full pipe would hold it up."""
     level = logging.WARNING if state in ("failing", "gone") and detail != STOPPED else logging.INFO
-    log.log(level, "local model: %s%s", state, f" ({detail})" if detail else "")
+    told = f"{state} ({detail})" if detail else state
+    asyncio.get_running_loop().run_in_executor(None, log.log, level, "local model: %s", told)

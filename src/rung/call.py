@@ -78,7 +78,7 @@ class Call(msgspec.Struct):
         no_store: nothing of this call may be kept by a cache.
         continues: an answer that is cut may be continued by the model that was giving it, where it can.
         door: which API it came through: ``openai``, or ``python`` for an in-process call.
-        purpose: empty for a caller's own call; why rung itself asks otherwise: ``shadow``, ``audit``, ``judge``, ``repeat``.
+        purpose: empty for a caller's own call, else why rung itself asks: ``shadow``, ``audit``, ``judge``, ``repeat``.
     """
 
     body: dict[str, Any]

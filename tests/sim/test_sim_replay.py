@@ -94,7 +94,7 @@ async def test_no_cap_without_prices(there) -> None:
     async with there() as (gateway, _, _):
         with pytest.raises(InvalidRequestError, match="price of groq:unheard-of is not known"):
             Replay(gateway, ladder(gateway, ["groq:unheard-of"]), "x", cap=1)
-        with pytest.raises(InvalidRequestError, match="there are: tool, exact, .*groq, deepseek"):
+        with pytest.raises(InvalidRequestError, match=r"there are: tool, exact, .*groq, deepseek"):
             ladder(gateway, ["tool", "claude"])
 
 

@@ -141,10 +141,7 @@ async def ask(record: Record, rung: Rung, needed: Necessary | None) -> Opened | 
     except Fault as fault:
         record.faults.append(fault)
         attempt.outcome, attempt.reason = "failed", fault.code
-        if isinstance(answer, Answer) and answer.evidence.complete:
-            attempt.usage, attempt.cost = answer.evidence.usage, answer.evidence.cost  # refused, and charged
-        elif not _may_have_cost(fault):
-            attempt.cost = 0
+        _charge(attempt, answer, fault)
         if breaker is not None:
             _tell_failed(breaker, ticket, call, fault, started)
         raise
@@ -234,6 +231,14 @@ async def _open(answer: Answer, *, whole: bool, show: Callable[[bytes], Awaitabl
     except BaseException:
         await answer.aclose()
         raise
+
+
+def _charge(attempt: Attempt, answer: Answer | Declined | None, fault: Fault) -> None:
+    """What a failed attempt costs: an answer that is refused has been given, and is paid for."""
+    if isinstance(answer, Answer) and answer.evidence.complete:
+        attempt.usage, attempt.cost = answer.evidence.usage, answer.evidence.cost
+    elif not _may_have_cost(fault):
+        attempt.cost = 0
 
 
 def _may_have_cost(fault: Fault) -> bool:
