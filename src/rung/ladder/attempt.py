@@ -16,6 +16,9 @@ from rung.ladder.breaker import Breaker
 from rung.ladder.checks import Necessary
 from rung.ladder.rung import Rung
 
+_BROKEN_OFF = ("insufficient_system_resource",)
+"""a finish reason that a whole answer fails with: what had been written by then is billed (DeepSeek)"""
+
 LATE = 0.01
 """seconds before its deadline from which a call counts as out of time: clocks and timers are not exact"""
 
@@ -234,13 +237,15 @@ async def _open(answer: Answer, *, whole: bool, show: Callable[[bytes], Awaitabl
 
 
 def _charge(attempt: Attempt, answer: Answer | Declined | None, fault: Fault) -> None:
-    """What a failed attempt costs: an answer that is refused has been given, and is paid for."""
-    if isinstance(answer, Answer) and answer.evidence.complete:
-        attempt.usage, attempt.cost = answer.evidence.usage, answer.evidence.cost
+    """What a failed attempt costs: an answer that is refused has been given, and is paid for; one that broke off may
+    be, and nobody says how much."""
+    if isinstance(answer, Answer):
+        if answer.evidence.complete:
+            attempt.usage, attempt.cost = answer.evidence.usage, answer.evidence.cost
     elif not _may_have_cost(fault):
         attempt.cost = 0
 
 
 def _may_have_cost(fault: Fault) -> bool:
     """Work may have been done and billed although no answer came."""
-    return isinstance(fault, (BadAnswerFault, TimeoutFault))
+    return isinstance(fault, (BadAnswerFault, TimeoutFault)) or fault.code in _BROKEN_OFF
