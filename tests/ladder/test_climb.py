@@ -287,3 +287,13 @@ async def test_unknown_cost_stays_unknown():
     rung = ScriptedRung([BadAnswerFault("empty")])
     record = await run(make_call(), [rung, ScriptedRung(["ok"])])
     assert record.cost() is None
+
+
+@pytest.mark.parametrize(("began", "cost"), [(True, None), (False, 0)])
+async def test_what_breaks_off_once_it_began_may_be_billed(began, cost):
+    """An error event after a 200: the tokens written by then are charged, and nobody says how many."""
+    fault = ServerFault("broken off")
+    first = ScriptedRung(["a few words"], cut_after=0, cut_with=fault) if began else ScriptedRung([fault])
+    record = await run(make_call(stream=True), [first, ScriptedRung(["ok"])])
+    assert (record.attempts[0].outcome, record.attempts[0].cost) == ("failed", cost)
+    await record.finish()
