@@ -172,3 +172,8 @@ def test_every_byte_that_starts_a_character_has_a_weight() -> None:
     weighed = b"".join(kind for kind, _ in kinds)
     assert len(weighed) == len(set(weighed))
     assert set(weighed) == {*range(0x80), *range(0xC2, 0xF5)}
+
+
+def test_parts_of_a_strange_type_are_counted_as_what_they_hold():
+    body = {"messages": [{"role": "user", "content": [{"type": ["text"], "text": "some words here"}]}]}
+    assert estimate_tokens(body) > 0

@@ -87,7 +87,7 @@ def _parts(value: Any) -> Iterator[str | None]:
         for item in value:
             yield from _parts(item)
     elif isinstance(value, Mapping):
-        if value.get("type") in _MEDIA:
+        if str(value.get("type")) in _MEDIA:  # a caller may have put anything there
             yield None
             return
         for item in value.values():
