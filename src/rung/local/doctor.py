@@ -5,14 +5,14 @@ Pure: hardware, probe and measurements come in as plain values, so a machine can
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from rung.local.bandwidth import Probe
-from rung.local.fit import MARGIN, MiB, ram_needed
+from rung.local.fit import MARGIN, MiB, Shape, ram_needed
 from rung.local.hardware import Hardware
-from rung.local.predict import TASKS, Measured, Pace, pace, seconds
+from rung.local.predict import TASKS, Measured, Pace, Weights, pace, seconds
 
 READABLE = 8.0
 """tokens per second; about as fast as people read"""
@@ -23,25 +23,11 @@ PROMPT_ANSWER = 2.0
 Verdict = Literal["runs well", "runs slowly", "does not fit"]
 
 
-class Model(Protocol):
-    """What the doctor must know of a model; sizes in bytes."""
+class Model(Shape, Weights, Protocol):
+    """What the doctor must know of a model: its shape, what counts for its speed, and its file's size in bytes."""
 
     @property
     def bytes(self) -> int: ...
-    @property
-    def layers(self) -> int: ...
-    @property
-    def kv_heads(self) -> int: ...
-    @property
-    def head_dim(self) -> int: ...
-    @property
-    def q4_k_bytes(self) -> int: ...
-    @property
-    def vocabulary(self) -> int: ...
-    @property
-    def read_bytes(self) -> int: ...
-    @property
-    def kinds(self) -> Mapping[str, int]: ...
 
 
 @dataclass(frozen=True, slots=True)
