@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import statistics
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from rung.config.paths import paths
 from rung.errors import ConfigError, ModelFileError
 from rung.local.fit import chosen_model
 from rung.local.hardware import Hardware, look
+from rung.report.compare import wilson as interval
 from rung.rungs.tool import ToolRung
 
 Z = 1.959964
@@ -36,12 +36,8 @@ Z = 1.959964
 
 def wilson(right: int, count: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson 1927), as shares; (0, 1) without any case."""
-    if not count:
-        return 0.0, 1.0
-    share, z2 = right / count, Z * Z
-    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = Z / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    found = interval(right, count, Z)
+    return (0.0, 1.0) if found is None else (found.low, found.high)
 
 
 def load_cases(path: Path) -> list[Case]:

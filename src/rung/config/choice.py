@@ -10,8 +10,9 @@ from types import MappingProxyType
 
 from rung.config.check import Problems
 from rung.config.positions import Path
-from rung.config.sections import TASKS, Ladder, Trust
+from rung.config.sections import Ladder, Trust
 from rung.config.settings import ProviderSettings
+from rung.ladder.task import TASKS
 from rung.ladder.trust.rules import LIMITS
 from rung.providers.prices import PriceBook
 from rung.providers.rows import Row, rows

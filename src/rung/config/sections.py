@@ -21,21 +21,6 @@ MiB = 1024 * KiB
 GiB = 1024 * MiB
 HOUR = 3600.0
 
-TASKS = (
-    "validation_formatting",
-    "extraction",
-    "classification",
-    "analysis",
-    "prototyping",
-    "code_generation",
-    "math",
-    "knowledge_qa",
-    "function_calling",
-    "chat_writing",
-    "translation",
-    "other",
-)
-
 
 def setting(default: T, doc: str, *, low: float | None = None, high: float | None = None, unit: str = "") -> T:
     """A key of the file. `unit` is ``s`` or ``bytes`` where a text with a unit is understood."""
