@@ -46,7 +46,8 @@ def test_it_listens_until_it_is_stopped(tmp_path):
         with urlopen(f"{url}/sim/books", timeout=10) as answer:
             assert answer.headers["x-rung-simulated"] == "true"
         child.send_signal(signal.SIGINT)
-        rest, _ = child.communicate(timeout=20)
+        rest = child.stdout.read()  # not communicate(): it forgets what readline() read ahead
+        child.wait(timeout=20)
     finally:
         child.kill()
         child.wait()
