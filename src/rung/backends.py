@@ -18,14 +18,14 @@ from typing import Any
 
 from rung.config import Settings
 from rung.errors import ModelFileError
-from rung.local import hardware
+from rung.local import hardware, upkeep
 from rung.local.backend import Backend
 from rung.local.catalogue import rows
 from rung.local.discover import OLLAMA, SERVERS, Found, discover, suitable
 from rung.local.embedded import Embedded
 from rung.local.engine import Engine
 from rung.local.fit import MARGIN, Chosen, chosen_model
-from rung.local.health import STOPPED
+from rung.local.health import STOPPED, State
 from rung.local.hosted import Ollama, Server
 from rung.local.identity import sha256_of
 from rung.local.memory import Guard
@@ -84,6 +84,7 @@ class Backends:
         self._search = self._watch = None
         backend, self.current = self.current, None
         if backend is not None:
+            await asyncio.to_thread(self._weigh, backend)
             await backend.stop()
             await asyncio.to_thread(self._speeds.save)
 
@@ -129,8 +130,21 @@ class Backends:
         if old is not None:
             await old.stop()
         log.info("local backend: %s, model %s", found.kind, found.model)
+        self._keep_count(found)
         await found.start()
         return True
+
+    def _keep_count(self, backend: Backend) -> None:
+        """Of its crashes and restarts, beside the models: off the event loop."""
+        assert self._settings is not None
+        folder, watch, loop = self._settings.paths.models, upkeep.Watch(), asyncio.get_running_loop()
+
+        def told(state: State, detail: str) -> None:
+            what = watch(state, detail)
+            if what is not None or state == "ready":
+                loop.run_in_executor(None, upkeep.note, folder, backend.alias, what)
+
+        backend.health.listen(told)
 
     async def _first(self, settings: Settings) -> Backend | None:
         told = settings.local
@@ -256,6 +270,12 @@ class Backends:
             if time.monotonic() - saved > _SAVE:
                 saved = time.monotonic()
                 await asyncio.to_thread(self._speeds.save)
+                await asyncio.to_thread(self._weigh, self.current)
+
+    def _weigh(self, backend: Backend | None) -> None:
+        """Write down the most memory its engine took. Blocks."""
+        if isinstance(backend, Embedded) and backend.engine.pid is not None and self._settings is not None:
+            upkeep.note(self._settings.paths.models, backend.alias, peak=upkeep.peak_of(backend.engine.pid))
 
 
 def _ollama_at(settings: Settings) -> tuple[Origin, str] | None:

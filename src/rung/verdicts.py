@@ -18,27 +18,34 @@ from rung.call import Call
 from rung.config import Settings
 from rung.errors import RungError
 from rung.ladder.task import classify, warm
+from rung.ladder.trust.compare import comparator_for
 from rung.local.bandwidth import Probe, probe
 from rung.local.catalogue import Row, installed, rows
 from rung.local.fit import MARGIN, ram_needed
 from rung.local.hardware import Hardware, look
+from rung.local.installed import serving
 from rung.local.known import Known, known
 from rung.local.predict import pace
 from rung.local.trial import measured_here
+from rung.local.upkeep import Kept, kept
 from rung.providers.estimate import estimate_tokens
 from rung.providers.prices import PriceBook
 from rung.report.compare import wilson
-from rung.report.figures import USUAL, Assumptions, Candidate, Evidence
+from rung.report.figures import USUAL, Assumptions, Candidate, Evidence, Figure
 from rung.report.importers import Recorded
 from rung.report.sketch import Interval
 from rung.report.traffic import COLUMNS, KIND_COLUMNS, Asked, Kind, Seen, Traffic, gather
 from rung.report.verdict import Verdict, build
-from rung.report.what_if import NOTHING, WhatIf
+from rung.report.what_if import NOTHING, WhatIf, imagine
+from rung.report.words import ENGLISH, Words
 from rung.rungs.tool import ToolRung
 from rung.store.ledger_read import climbs, kinds
 
 USUAL_SPAN = 30 * 86400.0
 """seconds of ledger a verdict is made of, unless told otherwise"""
+
+MACHINES = ("4c/8GB", "8c/32GB", "8c/32GB/RTX4060", "16c/64GB/RTX4090")
+"""others the conclusion is told for"""
 
 _OUTPUT = 200
 """output tokens of an answer nobody recorded"""
@@ -125,6 +132,8 @@ def evidence(cells: Sequence[Mapping[str, Any]], limit: float) -> list[Evidence]
             share or Interval(0.0, 0.0, 0.0),
             Interval(differs.value, differs.low, max(differs.high, cell["upper"] or 0.0)),
             cell["labels_missing"],
+            comparator_for(cell["task"], {}) is None,
+            bool(cell.get("simulated")),
         )
         rank, key = (opened, cell["labels"]), (cell["task"], cell["model"])
         if key not in found or rank > found[key][0]:
@@ -140,33 +149,39 @@ def weigh(
     what_if: WhatIf = NOTHING,
     assumptions: Assumptions = USUAL,
     labels: tuple[str, ...] = (),
+    upkeep: Mapping[str, Kept] | None = None,
+    say: Words = ENGLISH,
 ) -> Verdict:
-    """The verdict of this installation. `cells`: see `evidence`; `traffic` None: the last 30 days of the ledger.
-    Measures the machine for a moment and may read a large file: not on an event loop.
+    """The verdict of this installation. `cells`: see `evidence`; `traffic` None: the last 30 days of the ledger;
+    `upkeep` None: what was counted here. Measures the machine for a moment and may read a large file: not on an event
+    loop.
 
     Raises RungError where there is nothing to compare.
     """
     path = settings.ledger.path
     if traffic is None:
         traffic = from_ledger(path, since=time.time() - USUAL_SPAN) if path.exists() else Traffic()
-    here = look()
-    speed = what_if.machine.probe if what_if.machine else probe(here.engine_threads, seconds=0.3)
-    machine = what_if.machine.hardware if what_if.machine else here
     if traffic.simulated:
-        labels += (f"{traffic.simulated:,} calls were answered by simulators",)
+        labels += (say("{0} calls were answered by simulators", say.number(traffic.simulated)),)
     if what_if.words:
-        labels += (f"what if {what_if.words}: predicted",)
-    prices = PriceBook.load(settings.prices)
+        labels += (say("what if {0}: predicted", what_if.words),)
+    here = look()
+    machine = what_if.machine.hardware if what_if.machine else here
     reference, local = who(settings, traffic, what_if, machine)
+    speed = what_if.machine.probe if what_if.machine else probe(here.engine_threads, seconds=0.3)
+    seen = _Seen(settings, traffic, kept(settings.paths.models) if upkeep is None else upkeep, what_if, say)
+    imagined = {name: imagine(name) for name in MACHINES}
     return build(
         traffic,
-        candidates(settings, prices, traffic, reference, local, machine, speed, what_if),
+        seen.candidates(reference, local, machine, speed),
         reference=reference,
         local=local,
         evidence=evidence(cells, assumptions.limit),
         assumptions=assumptions,
         labels=labels,
         what_if=what_if,
+        machines={name: seen.local(local, one.hardware, one.probe, real=False) for name, one in imagined.items()},
+        say=say,
     )
 
 
@@ -193,74 +208,87 @@ def who(settings: Settings, traffic: Traffic, what_if: WhatIf, hardware: Hardwar
     return reference, local
 
 
-def candidates(
-    settings: Settings,
-    prices: PriceBook,
-    traffic: Traffic,
-    reference: str,
-    local: str,
-    hardware: Hardware,
-    probe: Probe,
-    what_if: WhatIf,
-) -> list[Candidate]:
-    """A column each: the local model first, then the reference, then every other model configured or seen."""
-    ladder = settings.ladder
-    named = [reference, ladder.fast, ladder.strong, *ladder.fallback, *ladder.reference_for.values()]
-    clouds = [model for model in named if model] + [model for rung, model in traffic.models() if rung == "cloud"]
-    others = [model for rung, model in traffic.models() if rung == "local" and model != local]
-    found = [_local(model, settings, hardware, probe, traffic, what_if) for model in [local, *others]]
-    return [*found, *(_cloud(model, prices, what_if) for model in dict.fromkeys(clouds))]
+class _Seen(msgspec.Struct):
+    """What is known of the models beside the traffic."""
 
+    settings: Settings
+    traffic: Traffic
+    upkeep: Mapping[str, Kept]
+    what_if: WhatIf
+    say: Words
 
-def _cloud(model: str, prices: PriceBook, what_if: WhatIf) -> Candidate:
-    def price(prompt: int, output: int) -> int | None:
-        cost = prices.cost(model, Usage(input_tokens=prompt, output_tokens=output), datetime.now(UTC))
-        return None if cost is None else round(cost * what_if.price(model))
+    def candidates(self, reference: str, local: str, hardware: Hardware, probe: Probe) -> list[Candidate]:
+        """A column each: the local model first, then the reference, then every other model configured or seen."""
+        ladder, models = self.settings.ladder, self.traffic.models()
+        named = [reference, ladder.fast, ladder.strong, *ladder.fallback, *ladder.reference_for.values()]
+        clouds = [model for model in named if model] + [model for rung, model in models if rung == "cloud"]
+        others = [model for rung, model in models if rung == "local" and model != local]
+        real, prices = self.what_if.machine is None, PriceBook.load(self.settings.prices)
+        found = [self.local(model, hardware, probe, real=real) for model in [local, *others]]
+        return [*found, *(self._cloud(model, prices) for model in dict.fromkeys(clouds))]
 
-    provider = model.partition(":")[0]
-    return Candidate(
-        rung="cloud", model=model, price=price, install=f"an account and a key ({provider})",
-        upkeep="keys, limits, models that are withdrawn",
-    )  # fmt: skip
+    def _cloud(self, model: str, prices: PriceBook) -> Candidate:
+        def price(prompt: int, output: int) -> int | None:
+            cost = prices.cost(model, Usage(input_tokens=prompt, output_tokens=output), datetime.now(UTC))
+            return None if cost is None else round(cost * self.what_if.price(model))
 
+        return Candidate(
+            rung="cloud", model=model, price=price,
+            install=self.say("an account and a key ({0})", model.partition(":")[0]),
+            upkeep=Figure(self.say("keys, limits, models that are withdrawn"), "stated"),
+        )  # fmt: skip
 
-def _local(
-    model: str, settings: Settings, hardware: Hardware, probe: Probe, traffic: Traffic, what_if: WhatIf
-) -> Candidate:
-    alias = model.partition(":")[2]
-    try:
-        shape = _shape(alias)
-    except RungError:  # a file of the user's own, or another program's
-        return Candidate(rung="local", model=model, leaves=False, install="as you did", upkeep=_upkeep(traffic, model))
-    measured = None
-    if isinstance(shape, Row) and what_if.machine is None:
-        measured = measured_here(shape, settings.paths.models)
-    told = pace(shape, probe, measured=measured)
+    def local(self, model: str, hardware: Hardware, probe: Probe, *, real: bool) -> Candidate:
+        """`real`: is this the machine we are on?"""
+        say, settings, alias = self.say, self.settings, model.partition(":")[2]
+        mine = self.upkeep.get(alias) if real else None
+        upkeep = self._kept(model, mine)
+        try:
+            shape = _shape(alias)
+        except RungError:  # a file of the user's own, or another program's
+            return Candidate(rung="local", model=model, leaves=False, install=say("as you did"), upkeep=upkeep)
+        listed = isinstance(shape, Row)
+        here = serving(shape, settings.paths.models) if isinstance(shape, Row) and real else None
+        measured = measured_here(shape, settings.paths.models) if isinstance(shape, Row) and real else None
+        told = pace(shape, probe, measured=measured)
 
-    def seconds(prompt: int, output: int) -> tuple[float, float]:
-        return (
-            prompt / told.prompt.high + output / told.generation.high,
-            prompt / told.prompt.low + output / told.generation.low,
+        def seconds(prompt: int, output: int) -> tuple[float, float]:
+            return (
+                prompt / told.prompt.high + output / told.generation.high,
+                prompt / told.prompt.low + output / told.generation.low,
+            )
+
+        pull = f"rung models pull {shape.name}" if isinstance(shape, Row) else f"ollama pull {shape.ollama}"
+        peak = 0 if mine is None else mine.peak
+        return Candidate(
+            rung="local",
+            model=model,
+            ram=peak or ram_needed(shape.bytes, shape, context=settings.local.context),
+            ram_basis="measured" if peak else "predicted",
+            disk=shape.bytes if here is None else here.bytes,
+            disk_basis="measured" if here is not None else "claimed" if listed else "predicted",
+            fits=_fits(shape, hardware, settings),
+            install=say("2 steps: {0}; {1}", "pip install 'rung[local]'" if listed else "Ollama", pull),
+            upkeep=upkeep,
+            leaves=False,
+            price=lambda prompt, output: 0,
+            seconds=seconds,
         )
 
-    pull = f"rung models pull {shape.name}" if isinstance(shape, Row) else f"ollama pull {shape.ollama}"
-    return Candidate(
-        rung="local",
-        model=model,
-        ram=ram_needed(shape.bytes, shape, context=settings.local.context),
-        disk=shape.bytes,
-        fits=_fits(shape, hardware, settings),
-        install=f"pip install 'rung[local]', {pull}" if isinstance(shape, Row) else f"Ollama, {pull}",
-        upkeep=_upkeep(traffic, model),
-        leaves=False,
-        price=lambda prompt, output: 0,
-        seconds=seconds,
-    )
-
-
-def _upkeep(traffic: Traffic, model: str) -> str:
-    failed = sum(part.failed for (_, rung, its), part in traffic.vain.items() if rung == "local" and its == model)
-    return f"rung models update; {failed:,} failed answers seen"
+    def _kept(self, model: str, mine: Kept | None) -> Figure:
+        """What it asked of its keeper in the time of the traffic."""
+        say = self.say
+        vain = self.traffic.vain.items()
+        failed = sum(part.failed for (_, rung, its), part in vain if rung == "local" and its == model)
+        answers = say("failed answers: {0}", say.number(failed))
+        if mine is None:
+            told = say("never run here") if not self.traffic.of(rung="local", model=model).calls else ""
+            return Figure(f"{answers}; {told}" if told else answers, "measured", float(failed))
+        day = mine.total(self.traffic.first_at)
+        figures = (say.number(count) for count in (day.crashes, day.restarts, day.losses, day.updates))
+        counts = say("crashes: {0}, came back by itself: {1}, given up: {2}, updates: {3}", *figures)
+        since = say("since {0}", max(mine.since, datetime.fromtimestamp(self.traffic.first_at, UTC).date().isoformat()))
+        return Figure(f"{counts}; {answers} ({since})", "measured", float(day.crashes + day.losses + failed))
 
 
 def _shape(name: str) -> Row | Known:

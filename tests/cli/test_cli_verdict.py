@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from rung import verdicts
 from rung.cli import verdict as cli
+from rung.local import upkeep
 from rung.local.bandwidth import Probe
 from rung.local.hardware import Hardware
 from rung.store.ledger import ClimbRow, Ledger
@@ -135,6 +136,84 @@ def test_the_other_conclusions(world) -> None:
     assert kind("--what-if", "traffic*100", cost=1e-3) == "adopt"
     assert kind("--what-if", "price.groq*100", cost=1e-3) == "adopt"
     assert kind(cost=3e-3) == "defer"
+
+
+def test_what_is_assumed_of_upkeep_is_said_where_it_decides(world) -> None:
+    def end(*args: str, **told: Any) -> dict[str, Any]:
+        return orjson.loads(world("--json", *args, **told).output)["conclusion"]
+
+    gross = CALLS / DAYS * 0.25 * 1e-3  # what it saves a day, energy apart
+    told = end(cost=1e-3, local_ms=0.001)
+    assert told["kind"] == "fast_cloud"
+    assert told["without_upkeep"] == "adopt"
+    assert told["at_upkeep_minutes"] == pytest.approx(gross * 30, rel=5e-3)
+    assert (
+        "Without the 10 minutes of upkeep a month (0.333 USD a day), which are assumed, the conclusion would be: "
+        in (told["text"])
+    )
+    assert "less than 0.75 minutes of upkeep a month" in told["opposite"]
+    free = end("--upkeep-minutes", "0", cost=1e-3, local_ms=0.001)
+    assert (free["kind"], free["without_upkeep"]) == ("adopt", "adopt")
+    assert "assumed" not in free["text"]
+    same = end(cost=0.05)
+    assert same["without_upkeep"] == same["kind"] == "adopt"
+    assert "without them the conclusion would be the same" in same["text"]
+
+
+def test_at_other_prices_upkeep_and_machines(world) -> None:
+    told = orjson.loads(world("--json", cost=1e-3, local_ms=3000.0).output)
+    assert told["conclusion"]["kind"] == "fast_cloud", "it is too slow here"
+    by_upkeep = dict(told["by_upkeep"])
+    assert set(by_upkeep) == {0, 1, 3, 10, 30, 100}
+    assert {one["machine"] for one in told["by_machine"]} == set(verdicts.MACHINES)
+    fast = next(one for one in told["by_machine"] if one["machine"] == "16c/64GB/RTX4090")
+    assert fast["fits"]
+    assert fast["seconds"] < 1
+    assert len(told["sensitivity"]) == 49
+    assert ("defer" if fast["kind"] == "defer" else "fast_cloud") == fast["kind"]
+    free = orjson.loads(world("--json", "--upkeep-minutes", "0", cost=1e-3, local_ms=3000.0).output)
+    assert next(one for one in free["by_machine"] if one["machine"] == "16c/64GB/RTX4090")["kind"] == "adopt"
+
+
+def test_each_rung_at_the_margin_of_each_task(world) -> None:
+    told = orjson.loads(world("--json").output)
+    tasks = {task["task"]: task for task in told["tasks"]}
+    (mine,) = tasks["extraction"]["margins"]
+    assert (mine["rung"], mine["calls"], mine["asked"]) == ("local", 150, 150)
+    assert mine["money"]["value"] == pytest.approx(1000 * 150 * 0.05 / 300), "of the task's own 300 calls"
+    assert mine["errors"]["value"] == pytest.approx(1000 * 150 * 0.01 / 300)
+    assert tasks["analysis"]["margins"] == []
+
+
+def test_what_the_local_model_asked_of_its_keeper(world, tmp_path: Path) -> None:
+    def row(name: str) -> dict[str, Any]:
+        told = orjson.loads(world("--json").output)
+        return next(one["figures"][name] for one in told["columns"] if one["name"] == LOCAL)
+
+    assert row("upkeep")["text"] == "failed answers: 0"
+    assert row("memory")["basis"] == "predicted"
+    for what in ("crashes", "crashes", "restarts", "updates"):
+        upkeep.note(tmp_path / "models", LOCAL.partition(":")[2], what, peak=1024**3)
+    told = row("upkeep")
+    assert told["basis"] == "measured"
+    assert told["text"].startswith(
+        "crashes: 2, came back by itself: 1, given up: 0, updates: 1; failed answers: 0 (since"
+    )
+    assert (row("memory")["text"], row("memory")["basis"]) == ("1,024 MiB", "measured")
+
+
+def test_in_french(world, tmp_path: Path) -> None:
+    told = world("--language", "fr", "--html", str(tmp_path / "page.html")).output
+    assert told.startswith(f"600 appels en 6,0 jours\u00a0; {LOCAL} face à {REFERENCE}")
+    assert "ADOPTER LE MODÈLE LOCAL\u00a0: Il économise " in told
+    assert "latence p50" in told
+    english = ("measured", " calls", "the ", "upkeep", "saves")
+    assert not [word for word in english if word in told]
+    page = (tmp_path / "page.html").read_text()
+    assert '<html lang="fr">' in page
+    assert not [word for word in english if word in page.partition("<main>")[2]]
+    assert world("--language", "fr", "--markdown").output.startswith("# Adopter le modèle local\n")
+    assert orjson.loads(world("--language", "fr", "--json").output)["conclusion"]["kind"] == "adopt"
 
 
 def test_too_little_is_said_with_a_number(world) -> None:

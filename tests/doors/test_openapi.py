@@ -106,7 +106,7 @@ def test_every_component_is_used() -> None:
 def test_every_route_is_described() -> None:
     source = Path(door.__file__).read_text()
     routes = {path.replace("/models/", "/models/{model}") for path in re.findall(r'"(/[a-z0-9/]+)"', source)}
-    routes = routes - {"/page/", "/admin/"} | {"/", "/page/{name}", *page.ROUTES}
+    routes = routes - {"/page/", "/admin/"} | {"/", "/page/{name}", *map(templated, page.ROUTES)}
     assert routes == set(DESCRIPTION["paths"])
 
 
@@ -119,7 +119,7 @@ def test_every_header_is_described() -> None:
     from rung.doors.request import _OPTIONS
 
     told = {name.removeprefix("x-rung-") for name in (each["name"] for each in walk(DESCRIPTION) if "in" in each)}
-    assert set(_OPTIONS) == told - {"model", "name", "Accept-Language", "x-api-key"}
+    assert set(_OPTIONS) == told - {"model", "name", "language", "Accept-Language", "x-api-key"}
     options = DESCRIPTION["components"]["schemas"]["Options"]["properties"]
     assert {name.replace("_", "-") for name in options} == set(_OPTIONS)
     metadata = DESCRIPTION["components"]["schemas"]["ChatRequest"]["properties"]["metadata"]["properties"]
@@ -172,10 +172,17 @@ async def ask(app: App, method: str, path: str, body: Any, headers: dict[str, st
     return answer
 
 
+def templated(path: str) -> str:
+    """The path as the description has it."""
+    for parent, name in (("/v1/models/", "{model}"), ("/page/", "{name}"), ("/admin/verdict/", "{language}")):
+        if path.startswith(parent):
+            return parent + name
+    return path
+
+
 def check(answer: Answer, method: str, path: str) -> None:
     """Fail unless the description has this answer."""
-    route = re.sub("(/v1/models/).+", r"\1{model}", path)
-    route = re.sub("(/page/).+", r"\1{name}", route)
+    route = templated(path)
     methods = DESCRIPTION["paths"][route]
     operation = methods.get(method.lower()) or next(iter(methods.values()))
     response = resolved(operation["responses"][str(answer.status)])
@@ -243,6 +250,7 @@ async def asking(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         ("GET", "/page/icon.svg", 200),
         ("GET", "/admin/climbs", 200),
         ("GET", "/admin/verdict", 200),
+        ("GET", "/admin/verdict/fr", 200),
         ("POST", "/admin/events", 405),
         ("POST", "/", 405),
         ("GET", "/v1/feedback", 405),

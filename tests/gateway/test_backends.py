@@ -11,6 +11,7 @@ from rung.doors.app import App
 from rung.doors.server import running as serves
 from rung.errors import PrivacyError, RungError
 from rung.gateway import Gateway
+from rung.local import upkeep
 from rung.local.catalogue import row
 from rung.local.discover import Found
 from rung.local.embedded import Embedded
@@ -62,7 +63,7 @@ def pulled(tmp_path, monkeypatch):
     def put():
         model = row("qwen2.5-coder:0.5b")
         folder = tmp_path / "models"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         with (folder / model.file).open("wb") as file:
             file.truncate(model.bytes)
 
@@ -93,6 +94,26 @@ async def chosen(told, client):
     current = room.current
     await room.aclose()
     return None if current is None else (current.kind, current.model)
+
+
+async def test_crashes_and_restarts_are_counted_beside_the_models(settings, client, running, pulled):
+    await asyncio.to_thread(pulled)
+    told = await asyncio.to_thread(settings)
+    for _ in range(2):  # the second is the gateway started again
+        room = Backends()
+        await room.start(told, client)
+        health = room.current.health
+        health.become("ready", loaded=True)
+        health.become("failing", "the engine is ending")
+        health.become("failing", "the engine crashed (signal 9)")
+        health.become("ready", loaded=True)
+        await room.aclose()
+    async with asyncio.timeout(20):
+        while True:  # written behind the event loop's back
+            mine = (await asyncio.to_thread(upkeep.kept, told.paths.models)).get("qwen2.5-coder-0.5b")
+            if mine is not None and mine.total() == upkeep.Day(crashes=2, restarts=2):
+                break
+            await asyncio.sleep(0.005)
 
 
 async def test_without_configuration_the_order_is_ollama_embedded_server(settings, client, running, pulled):
@@ -161,7 +182,7 @@ async def test_a_damaged_file_is_not_served_and_one_line_says_what_to_do(setting
     folder = tmp_path / "models"
 
     def put():
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         with (folder / model.file).open("wb") as file:
             file.truncate(model.bytes)
 

@@ -10,7 +10,7 @@ import pytest
 from local_fakes import FakeIndex, model
 
 from rung.errors import ModelFileError
-from rung.local import fit, installed, pull, update
+from rung.local import fit, installed, pull, update, upkeep
 from rung.local.catalogue import Row
 from rung.local.hardware import Hardware
 from rung.local.identity import sha256_of
@@ -55,6 +55,12 @@ def content(row: Row, folder: Path) -> bytes:
     path = folder / version.file
     assert sha256_of(path, folder) == version.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     return path.read_bytes()
+
+
+def test_an_update_is_counted(folder: Path, index: FakeIndex) -> None:
+    bring(row_of(NEW, "2.0"), folder, index)
+    (mine,) = upkeep.kept(folder).values()
+    assert mine.total() == upkeep.Day(updates=1)
 
 
 def test_what_was_pulled_serves_on_when_the_catalogue_moves(folder: Path, index: FakeIndex) -> None:

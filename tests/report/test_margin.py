@@ -19,7 +19,7 @@ def world() -> World:
 
 
 def test_with_and_without_by_hand() -> None:
-    told = margin(world().traffic(), "local", LOCAL, REFERENCE, disagreement=Interval(0.02, 0.01, 0.04))
+    told = margin(world().traffic(), "local", LOCAL, REFERENCE, disagreement={"extraction": Interval(0.02, 0.01, 0.04)})
     assert (told.calls, told.asked, told.basis) == (50, 60, "measured")
     assert told.money.value == pytest.approx(50 * 2e-6 / 100 * 1000)
     assert told.seconds.value == pytest.approx((50 * (400 - 900) - 10 * 100) / 1e3 / 100 * 1000)

@@ -15,10 +15,12 @@ from typing import Any
 import msgspec
 
 from rung.config import Settings
+from rung.local.upkeep import Kept
 from rung.report.figures import USUAL, Assumptions
 from rung.report.traffic import COLUMNS, KIND_COLUMNS, Kind, Seen, Traffic, gather
 from rung.report.verdict import Verdict
 from rung.report.what_if import NOTHING, WhatIf
+from rung.report.words import ENGLISH, Words
 from rung.store.ledger import ClimbRow
 from rung.verdicts import weigh
 
@@ -31,7 +33,8 @@ DAY = 86400.0
 class Recording(msgspec.Struct, frozen=True):
     """`date` (ISO 8601, UTC), `machine`, `rung` (version) and `local` say where it comes from; `minutes` how long it
     took. `climbs`: columns of `rung.store.ledger.ClimbRow` by name, `attempts` as a list. `cells`: what trust knew at
-    its end, as `rung.learning.told.describe` tells it."""
+    its end, as `rung.learning.told.describe` tells it. `upkeep`: what the local model asked of its keeper meanwhile,
+    by alias."""
 
     date: str
     machine: str
@@ -41,6 +44,7 @@ class Recording(msgspec.Struct, frozen=True):
     minutes: float
     climbs: list[dict[str, Any]]
     cells: list[dict[str, Any]]
+    upkeep: dict[str, Kept] = {}
 
     @property
     def calls(self) -> list[dict[str, Any]]:
@@ -60,23 +64,33 @@ def save(recording: Recording, file: Path = FILE) -> int:
     return file.write_bytes(packed)
 
 
-def label(recording: Recording) -> str:
+def label(recording: Recording, say: Words = ENGLISH) -> str:
     """What must stand beside every figure made of it."""
     simulated = sum(bool(call.get("simulated")) for call in recording.calls)
-    return (
-        f"recorded on {recording.date} on {recording.machine}; {recording.local}, rung {recording.rung}; "
-        f"{simulated} of {len(recording.calls)} calls simulated; "
-        f"asked within {recording.minutes:.0f} minutes, told as one day: assumed"
-    )
+    return say(
+        "recorded on {0} on {1}; {2}, rung {3}; {4} of {5} calls simulated; asked within {6} minutes, told as one day: "
+        "assumed",
+        recording.date, recording.machine, recording.local, recording.rung, say.number(simulated),
+        say.number(len(recording.calls)), say.number(recording.minutes),
+    )  # fmt: skip
 
 
-def weighed(settings: Settings, *, what_if: WhatIf = NOTHING, assumptions: Assumptions = USUAL) -> Verdict:
+def weighed(
+    settings: Settings, *, what_if: WhatIf = NOTHING, assumptions: Assumptions = USUAL, say: Words = ENGLISH
+) -> Verdict:
     """The verdict on the recording alone, against its own reference. Not on an event loop: see `weigh`."""
     recording = load()
     asked = replace(settings, ladder=replace(settings.ladder, reference=recording.reference))
-    found = traffic(rows(recording))
-    told = (label(recording),)
-    return weigh(asked, recording.cells, traffic=found, what_if=what_if, assumptions=assumptions, labels=told)
+    return weigh(
+        asked,
+        recording.cells,
+        traffic=traffic(rows(recording)),
+        what_if=what_if,
+        assumptions=assumptions,
+        labels=(label(recording, say),),
+        upkeep=recording.upkeep,
+        say=say,
+    )
 
 
 def rows(recording: Recording, until: float | None = None) -> list[ClimbRow]:

@@ -26,6 +26,7 @@ from rung.report.render import markdown, text
 from rung.report.traffic import Traffic
 from rung.report.verdict import Verdict
 from rung.report.what_if import WhatIf, parse
+from rung.report.words import LANGUAGES, Language, Words
 from rung.verdicts import from_ledger, from_recorded, weigh, who
 
 
@@ -46,6 +47,7 @@ from rung.verdicts import from_ledger, from_recorded, weigh, who
 @click.option("--kwh-usd", default=0.30, show_default=True, type=click.FloatRange(0), help="Price of electricity.")
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write one self-contained page here.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown.")
+@click.option("--language", default="en", show_default=True, type=click.Choice(LANGUAGES), help="Of the report.")
 @ledger_file
 @named_file
 @as_json
@@ -62,6 +64,7 @@ def command(
     kwh_usd: float,
     page: Path | None,
     as_markdown: bool,
+    language: Language,
     ledger: Path | None,
     path: Path | None,
     as_json: bool,
@@ -75,12 +78,12 @@ def command(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--what-if") from None
     settings = load_here(path)
-    told = _assumed(settings, watts, kwh_usd, hour_usd, upkeep_minutes, limit)
+    told, say = _assumed(settings, watts, kwh_usd, hour_usd, upkeep_minutes, limit), Words(language)
     if sample:
-        verdict = recorded.weighed(settings, what_if=what_if, assumptions=told)
+        verdict = recorded.weighed(settings, what_if=what_if, assumptions=told, say=say)
     else:
         found = ledger or settings.ledger.path
-        verdict = _verdict(settings, traffic, found, since, run, what_if, told, path)
+        verdict = _verdict(settings, traffic, found, since, run, what_if, told, path, say)
     if page is not None:
         page.write_text(html(verdict))
     if as_json:
@@ -112,16 +115,19 @@ def _verdict(
     what_if: WhatIf,
     assumptions: Assumptions,
     path: Path | None,
+    say: Words,
 ) -> Verdict:
     labels: tuple[str, ...] = ()
     if file is not None:
         reference, _ = who(settings, Traffic(), what_if, look())
         prices = PriceBook.load(settings.prices)
         seen = asyncio.run(from_recorded(list(read_traffic(file)), reference, prices))
-        labels = (f"predicted from {file.name}: the tools really ran, repeats were counted, the rest is estimated",)
+        labels = (
+            say("predicted from {0}: the tools really ran, repeats were counted, the rest is estimated", file.name),
+        )
     elif ledger.exists():
         seen = from_ledger(ledger, since=time.time() - seconds(since), run=run)
     else:
         seen = Traffic()
     told = cells(path)
-    return weigh(settings, told, traffic=seen, what_if=what_if, assumptions=assumptions, labels=labels)
+    return weigh(settings, told, traffic=seen, what_if=what_if, assumptions=assumptions, labels=labels, say=say)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from typing import Any
@@ -15,9 +16,7 @@ from rung.doors.reply import NO_STORE, SSE, Reply, head, send_whole
 from rung.gateway import Gateway
 from rung.store.ledger import tail
 from rung.watching import reason
-from rung.web.pages import CSP, asset
-
-ROUTES = ("/admin/events", "/admin/climbs", "/admin/verdict")
+from rung.web.pages import CSP, LANGUAGES, asset
 
 LOOK = 2.0
 """seconds between two looks whether the gateway is about to stop"""
@@ -71,8 +70,9 @@ async def file(path: str, language: str, reply: Reply) -> bool:
 
 
 async def told(gateway: Gateway, path: str, reply: Reply) -> None:
-    """``/admin/climbs`` or ``/admin/verdict``: read in a thread, so that no call waits for it."""
-    read = _climbs if path == "/admin/climbs" else _verdict
+    """``/admin/climbs``, ``/admin/verdict`` or ``/admin/verdict/LANGUAGE``: read in a thread, so that no call waits
+    for it."""
+    read = _climbs if path == "/admin/climbs" else _VERDICTS[path]
     await send_whole(reply, 200, _JSON, await asyncio.to_thread(read, gateway))
 
 
@@ -90,9 +90,17 @@ def _climbs(gateway: Gateway) -> bytes:
     return orjson.dumps({"climbs": rows})
 
 
-def _verdict(gateway: Gateway) -> bytes:
+def _verdict(gateway: Gateway, language: str = LANGUAGES[0]) -> bytes:
     # Here and not above: reports take megabytes, for those who ask.
-    verdicts, page = import_module("rung.verdicts"), import_module("rung.report.page")
-    verdict = verdicts.weigh(gateway.settings, gateway.trust_cells().get("cells", []))
+    verdicts, page, words = (import_module(f"rung.{name}") for name in ("verdicts", "report.page", "report.words"))
+    verdict = verdicts.weigh(gateway.settings, gateway.trust_cells().get("cells", []), say=words.Words(language))
     shown = {"verdict": msgspec.to_builtins(verdict), "html": page.body(verdict)}
     return orjson.dumps(shown)
+
+
+_VERDICTS: dict[str, Callable[[Gateway], bytes]] = {
+    "/admin/verdict": _verdict,
+    **{f"/admin/verdict/{one}": partial(_verdict, language=one) for one in LANGUAGES},
+}
+
+ROUTES = ("/admin/events", "/admin/climbs", *_VERDICTS)

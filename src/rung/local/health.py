@@ -30,7 +30,7 @@ class Health:
         self.loaded = False
         self._state: State = "gone"
         self._is_full = is_full
-        self._listener = listener
+        self._listeners = () if listener is None else (listener,)
         self._changed = asyncio.Event()
 
     @property
@@ -42,15 +42,19 @@ class Health:
         """Would a call be answered without a load before it?"""
         return self._state == "ready" and self.loaded
 
+    def listen(self, listener: Listener) -> None:
+        """Tell this one too."""
+        self._listeners += (listener,)
+
     def become(self, state: State, detail: str = "", *, loaded: bool = False) -> None:
-        """Change, tell the listener, and wake whoever waits."""
+        """Change, tell the listeners, and wake whoever waits."""
         if (state, detail, loaded) == (self._state, self.detail, self.loaded):
             return
         self._state, self.detail, self.loaded = state, detail, loaded
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-        if self._listener is not None:
-            self._listener(state, detail)
+        for listener in self._listeners:
+            listener(state, detail)
 
     async def settled(self, seconds: float) -> bool:
         """Wait up to `seconds` while it is loading or failing; -> is it `up`?"""

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from rung.errors import ModelFileError
-from rung.local import installed, pull
+from rung.local import installed, pull, upkeep
 from rung.local.catalogue import Row
 from rung.local.installed import Version
 
@@ -46,6 +46,7 @@ def update(
     new = Version(beside.file, model.bytes, model.sha256)
     _drop_older(model, models_dir, keep=new)
     installed.switch(model, models_dir, new)
+    upkeep.note(models_dir, model.alias, "updates")
     return new
 
 

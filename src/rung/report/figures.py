@@ -28,6 +28,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 UNKNOWN = Figure("not known", "unknown")
+"""in words of the reader's language: `Words`"""
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -47,6 +48,9 @@ class Evidence(msgspec.Struct, frozen=True):
     disagreement: Interval
     missing: int | None = 0
     judged: bool = False
+    """by a model: there is no other comparator for the task"""
+    simulated: bool = False
+    """against a simulated reference"""
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,10 +62,12 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     rung: str
     model: str
     ram: int | None = None
+    ram_basis: Basis = "predicted"
     disk: int | None = None
+    disk_basis: Basis = "predicted"
     fits: bool = True
     install: str = ""
-    upkeep: str = ""
+    upkeep: Figure = UNKNOWN
     leaves: bool = True
     price: Callable[[int, int], int | None] | None = None
     seconds: Callable[[int, int], tuple[float, float]] | None = None
@@ -82,9 +88,13 @@ class Assumptions(msgspec.Struct, frozen=True):
     def upkeep_per_day(self) -> float:
         return self.upkeep_minutes / 60 * self.hour_usd / 30
 
+    def kwh(self, seconds: float) -> float:
+        """Energy of that much work of the local model."""
+        return seconds * self.watts / 3.6e6
+
     def energy(self, seconds: float) -> float:
-        """Dollars for that much work of the local model."""
-        return seconds * self.watts / 3.6e6 * self.kwh_usd
+        """Dollars for it."""
+        return self.kwh(seconds) * self.kwh_usd
 
 
 USUAL = Assumptions()

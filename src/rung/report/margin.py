@@ -6,11 +6,12 @@ it declined. What the reference takes for such a call is the mean of what it rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from rung.report.sketch import GROUPS, Interval, Sums, bootstrap, weighted
+from rung.report.figures import Basis
+from rung.report.sketch import GROUPS, Interval, bootstrap, weighted
 from rung.report.traffic import Part, Traffic
 
 FEW = 5
@@ -28,63 +29,60 @@ class Margin(msgspec.Struct, frozen=True):
     money: Interval
     seconds: Interval
     errors: Interval | None
-    basis: str
+    basis: Basis
     """``measured``, or ``predicted`` where the reference never answered such a task"""
 
 
 def margin(
-    traffic: Traffic, rung: str, model: str, reference: str, *, disagreement: Interval | None = None, seed: int = 1
+    traffic: Traffic,
+    rung: str,
+    model: str,
+    reference: str,
+    *,
+    task: str = "",
+    disagreement: Mapping[str, Interval] = {},
+    seed: int = 1,
 ) -> Margin:
-    """The margin of `rung` and `model` (empty: every model of it). `reference`: ``provider:model``.
+    """The margin of `rung` and `model` (empty: every model of it). `reference`: ``provider:model``; `task`: only in
+    the calls of this task, which then are the 1,000.
 
-    `disagreement`: share of its answers that differ from the reference's, as trust has measured it.
+    `disagreement`: by task, the share of its answers that differ from the reference's, as trust has measured it; what
+    it answered without being measured is left out of `Margin.errors`.
     """
-    tasks = sorted({task for task, *_ in (*traffic.answered, *traffic.vain)})
-    mine, vain, costs, waits, basis = [], [], [], [], "measured"
+    tasks = [task] if task else sorted({name for name, *_ in (*traffic.answered, *traffic.vain)})
+    money, ms, asked = [0.0] * GROUPS, [0.0] * GROUPS, 0
+    answers: dict[str, int] = {}
     anything = traffic.of(rung="cloud", model=reference)
-    for task in tasks:
-        own = _merged(traffic.answered, task, rung, model)
-        mine.append(own.sums)
-        vain.append(_merged(traffic.vain, task, rung, model).sums)
-        told = traffic.of(rung="cloud", model=reference, task=task)
+    basis: Basis = "measured" if anything.calls else "predicted"
+    for name in tasks:
+        own, vain = (_merged(parts, name, rung, model).sums for parts in (traffic.answered, traffic.vain))
+        told = traffic.of(rung="cloud", model=reference, task=name)
         if told.calls < FEW:
             told = anything
-            basis = "predicted" if own.calls else basis
-        costs.append(told.money / told.calls if told.calls else 0.0)
-        waits.append(told.mean_ms)
-    total = _all_calls(traffic)
+            basis = "predicted" if any(own.calls) else basis
+        cost, wait = (told.money / told.calls if told.calls else 0.0), told.mean_ms
+        for group in range(GROUPS):
+            money[group] += own.calls[group] * cost - own.money[group] - vain.money[group]
+            ms[group] += own.calls[group] * wait - own.ms[group] - vain.ms[group]
+        answers[name] = sum(own.calls)
+        asked += sum(own.calls) + sum(vain.calls)
+    total = _all_calls(traffic, task)
 
-    def per_thousand(saved: float, weights: Sequence[int]) -> float:
-        return 1000 * saved / max(1.0, weighted(total, weights))
-
-    def money(weights: Sequence[int]) -> float:
-        saved = sum(
-            weighted(own.calls, weights) * cost - weighted(own.money, weights) - weighted(lost.money, weights)
-            for own, lost, cost in zip(mine, vain, costs, strict=True)
+    def per_thousand(saved: Sequence[float], unit: float) -> Interval:
+        return bootstrap(
+            lambda weights: 1000 * weighted(saved, weights) / unit / max(1.0, weighted(total, weights)), seed=seed
         )
-        return per_thousand(saved / 1e12, weights)
 
-    def seconds(weights: Sequence[int]) -> float:
-        saved = sum(
-            weighted(own.calls, weights) * wait - weighted(own.ms, weights) - weighted(lost.ms, weights)
-            for own, lost, wait in zip(mine, vain, waits, strict=True)
-        )
-        return per_thousand(saved / 1e3, weights)
-
-    answered = sum(sum(one.calls) for one in mine)
+    differing = [(count, disagreement[name]) for name, count in answers.items() if name in disagreement]
     errors = None
-    if disagreement is not None:
-        share = 1000 * answered / max(1, sum(total))
-        errors = Interval(share * disagreement.value, share * disagreement.low, share * disagreement.high)
+    if differing:
+        value, low, high = (
+            1000 * sum(count * getattr(one, bound) for count, one in differing) / max(1, sum(total))
+            for bound in ("value", "low", "high")
+        )
+        errors = Interval(value, low, high)
     return Margin(
-        rung,
-        model,
-        answered,
-        answered + sum(sum(one.calls) for one in vain),
-        bootstrap(money, seed=seed),
-        bootstrap(seconds, seed=seed),
-        errors,
-        basis if anything.calls else "predicted",
+        rung, model, sum(answers.values()), asked, per_thousand(money, 1e12), per_thousand(ms, 1e3), errors, basis
     )
 
 
@@ -96,10 +94,6 @@ def _merged(parts: dict[tuple[str, str, str], Part], task: str, rung: str, model
     return whole
 
 
-def _all_calls(traffic: Traffic) -> list[int]:
+def _all_calls(traffic: Traffic, task: str) -> list[int]:
     """Calls by group: every call that was answered has exactly one answering attempt."""
-    whole = Sums()
-    for part in traffic.answered.values():
-        whole.merge(part.sums)
-    assert len(whole.calls) == GROUPS
-    return whole.calls
+    return traffic.of(task=task).sums.calls

@@ -1,161 +1,230 @@
-"""A verdict for people: as text, as Markdown."""
+"""A verdict for people: as text, as Markdown. In the verdict's own language."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rung.report.figures import Figure
+from rung.report.conclude import KINDS, Kind
+from rung.report.figures import Basis, Figure
+from rung.report.margin import Margin
 from rung.report.sketch import Interval
-from rung.report.table import ROWS, Column
+from rung.report.table import ROWS
 from rung.report.verdict import FACTORS, Verdict
+from rung.report.words import Words
 
-MARKS = {"measured": "", "stated": "", "unknown": "", "predicted": "~", "simulated": "sim", "judged": "j",
-         "claimed": "c", "assumed": "≈"}  # fmt: skip
-LEGEND = (
-    "~ predicted, sim simulated, j judged by a model, c the provider's claim, ≈ assumed; unmarked: measured, or plain"
-)
+MARKS: dict[Basis, str] = {"measured": "m", "predicted": "~", "simulated": "sim", "judged": "j", "claimed": "c",
+                           "assumed": "≈", "stated": "", "unknown": ""}  # fmt: skip
 
-KINDS = {
-    "adopt": "adopt the local model",
-    "fallback": "keep the local model as a fallback",
-    "defer": "defer",
-    "fast_cloud": "use the fast cloud instead",
-    "not_enough_data": "not enough data yet",
-}
+_MAP: dict[Kind, str] = {"adopt": "A", "fallback": "f", "defer": "d", "fast_cloud": "c", "not_enough_data": "?"}
 
-_MAP = {"adopt": "A", "fallback": "f", "defer": "d", "fast_cloud": "c", "not_enough_data": "?"}
+ADDS = "What each rung adds, per 1,000 calls, with and without it; 90 % interval:"
+OTHERWISE = "The conclusion at other traffic (across) and other prices of the reference (down):"
+MACHINES = "With the same local model on other machines (foretold):"
+UPKEEP = "If it took so many minutes of your time a month:"
 
 
 def text(verdict: Verdict) -> str:
     """For a terminal."""
-    return "\n".join(_text(verdict)) + "\n"
+    return "\n".join(_text(verdict, Words(verdict.language))) + "\n"
 
 
-def _text(verdict: Verdict) -> Iterator[str]:
+def _text(verdict: Verdict, say: Words) -> Iterator[str]:
+    end = verdict.conclusion
     yield headline(verdict)
     yield from (f"  {label}" for label in verdict.labels)
     yield ""
-    yield f"{KINDS[verdict.conclusion.kind].upper()}: {verdict.conclusion.text}"
-    yield from (f"  - {number.text}" for number in verdict.conclusion.numbers)
-    yield f"  the opposite needs: {verdict.conclusion.opposite}"
+    yield say("{0}: {1}", say(KINDS[end.kind]).upper(), end.text)
+    yield from (f"  - {number.text}" for number in end.numbers)
+    yield "  - " + say("the opposite needs: {0}", end.opposite)
     yield ""
-    yield from _columns([["", *(column.name for column in verdict.columns)], *table(verdict.columns)])
-    yield LEGEND
+    yield from _columns([head(verdict), *table(verdict)])
+    yield legend(say)
     yield ""
-    for task in verdict.tasks:
-        yield f"{task.task} ({task.calls:,}): {task.advice}"
+    yield from (say("{0} ({1}): {2}", task.task, say.number(task.calls), task.advice) for task in verdict.tasks)
     yield ""
-    yield "what each rung adds, per 1,000 calls of all traffic (90 % interval):"
-    yield from _columns([["rung", "answered", "saves", "seconds", "answers that differ", ""], *margins(verdict)])
+    yield say(ADDS)
+    yield from _columns([[say(name) for name in MARGINS], *margins(verdict)])
     yield ""
-    yield "the bill:"
+    yield say("The bill:")
     yield from _columns([[name, value] for name, value in bill(verdict)])
     yield ""
-    yield "the conclusion at other traffic (across) and other prices of the reference (down):"
+    yield say(OTHERWISE)
     yield from sensitivity(verdict)
+    yield ""
+    yield say(UPKEEP)
+    yield from _columns([[f"  {minutes}", kind] for minutes, kind in by_upkeep(verdict)])
+    if verdict.by_machine:
+        yield ""
+        yield say(MACHINES)
+        yield from _columns([[f"  {name}", time, kind] for name, time, kind in by_machine(verdict)])
 
 
 def markdown(verdict: Verdict) -> str:
     """The same as a Markdown document."""
-    return "\n".join(_markdown(verdict)) + "\n"
+    return "\n".join(_markdown(verdict, Words(verdict.language))) + "\n"
 
 
-def _markdown(verdict: Verdict) -> Iterator[str]:
-    yield f"# {KINDS[verdict.conclusion.kind].capitalize()}"
+def _markdown(verdict: Verdict, say: Words) -> Iterator[str]:
+    end = verdict.conclusion
+    yield f"# {say(KINDS[end.kind]).capitalize()}"
     yield ""
-    yield verdict.conclusion.text
+    yield end.text
     yield ""
-    yield from (f"- {number.text}" for number in verdict.conclusion.numbers)
-    yield f"- the opposite needs: {verdict.conclusion.opposite}"
+    yield from (f"- {number.text}" for number in end.numbers)
+    yield "- " + say("the opposite needs: {0}", end.opposite)
     yield ""
     yield headline(verdict) + "".join(f" **{label}**" for label in verdict.labels)
     yield ""
-    yield from _grid(["", *(column.name for column in verdict.columns)], table(verdict.columns))
+    yield from _grid(head(verdict), table(verdict))
     yield ""
-    yield LEGEND
+    yield legend(say)
     yield ""
-    yield from _grid(["task", "calls", "advice"], [[t.task, f"{t.calls:,}", t.advice] for t in verdict.tasks])
+    yield from _grid([say("task"), say("calls"), say("advice")], tasks(verdict))
     yield ""
-    yield "What each rung adds, per 1,000 calls of all traffic (90 % interval):"
+    yield say(ADDS)
     yield ""
-    yield from _grid(["rung", "answered", "saves", "seconds", "answers that differ", ""], margins(verdict))
+    yield from _grid([say(name) for name in MARGINS], margins(verdict))
     yield ""
-    yield from _grid(["the bill", ""], [[name, value] for name, value in bill(verdict)])
+    yield from _grid([say("The bill:"), ""], [list(row) for row in bill(verdict)])
     yield ""
-    yield "The conclusion at other traffic (across) and other prices of the reference (down):"
+    yield say(OTHERWISE)
     yield ""
     yield "```text"
     yield from sensitivity(verdict)
     yield "```"
+    yield ""
+    yield from _grid([say(UPKEEP), ""], [list(row) for row in by_upkeep(verdict)])
+    if verdict.by_machine:
+        yield ""
+        yield from _grid([say(MACHINES), "", ""], [list(row) for row in by_machine(verdict)])
 
 
 # ---- the parts, for every form ----
 
 
 def headline(verdict: Verdict) -> str:
-    calls, days = verdict.calls, verdict.days
-    span = f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
-    simulated = f", {verdict.simulated:,} of them simulated" if verdict.simulated else ""
-    return f"{calls:,} calls in {span}{simulated}; {verdict.local or 'no local model'} against {verdict.reference}"
+    say, days = Words(verdict.language), verdict.days
+    if days >= 1:
+        span = say("{0} days", say.number(days, ".1f"))
+    elif days >= 0.1:
+        span = say("{0} hours", say.number(24 * days, ".1f"))
+    else:
+        span = say("{0} minutes", say.number(1440 * days))
+    simulated = say(", {0} of them simulated", say.number(verdict.simulated)) if verdict.simulated else ""
+    local = verdict.local or say("no local model")
+    return say("{0} calls in {1}{2}; {3} against {4}", say.number(verdict.calls), span, simulated, local,
+               verdict.reference)  # fmt: skip
 
 
-def table(columns: Sequence[Column]) -> list[list[str]]:
+def legend(say: Words) -> str:
+    return say("m measured, ~ predicted, sim simulated, j judged by a model, c the provider's claim, ≈ assumed; "
+               "unmarked: what the thing is")  # fmt: skip
+
+
+def head(verdict: Verdict) -> list[str]:
+    """Of `table`."""
+    return ["", *(column.name for column in verdict.columns)]
+
+
+def table(verdict: Verdict) -> list[list[str]]:
     """A row of texts for every row of the verdict's table."""
-    return [[row, *(told(column.figures[row]) for column in columns)] for row in ROWS]
+    say = Words(verdict.language)
+    return [[say(row), *(told(column.figures[row], say) for column in verdict.columns)] for row in ROWS]
 
 
-def told(figure: Figure) -> str:
-    mark = MARKS[figure.basis]
-    return f"{figure.text} {mark}".rstrip()
+def told(figure: Figure, say: Words) -> str:
+    """With its mark."""
+    shown = say(figure.text) if figure.basis == "unknown" else figure.text
+    return f"{shown} {MARKS[figure.basis]}".rstrip()
+
+
+def tasks(verdict: Verdict) -> list[list[str]]:
+    say = Words(verdict.language)
+    return [[task.task, say.number(task.calls), task.advice] for task in verdict.tasks]
+
+
+MARGINS = ("calls", "rung", "answered", "saves", "seconds", "answers that differ", "")
+"""the columns of `margins`"""
 
 
 def margins(verdict: Verdict) -> list[list[str]]:
+    """A row for every rung: in all traffic, then in each task where it answered."""
+    say = Words(verdict.language)
+    found = [_margin(say("all"), one, say) for one in verdict.margins]
+    for task in verdict.tasks:
+        found += [_margin(task.task, one, say) for one in task.margins if one.calls]
+    return found
+
+
+def _margin(of: str, one: Margin, say: Words) -> list[str]:
+    differ = say("not compared")
+    if one.errors is not None:
+        figures = (say.number(value, ".1f") for value in (one.errors.value, one.errors.low, one.errors.high))
+        differ = say("{0} ({1} to {2})", *figures)
     return [
-        [
-            f"{one.rung} {one.model}".strip(),
-            f"{one.calls:,} of {one.asked:,} asked",
-            f"{_range(one.money, '.4f')} USD",
-            f"{_range(one.seconds, '.1f')} s",
-            f"{one.errors.value:.1f} ({one.errors.low:.1f} to {one.errors.high:.1f})" if one.errors else "not compared",
-            "" if one.basis == "measured" else "~",
-        ]
-        for one in verdict.margins
+        of,
+        f"{one.rung} {one.model}".strip(),
+        say("{0} of {1} asked", say.number(one.calls), say.number(one.asked)),
+        f"{_range(one.money, '+.4f', say)} USD",
+        f"{_range(one.seconds, '+,.1f', say)} s",
+        differ,
+        MARKS[one.basis],
     ]
 
 
 def bill(verdict: Verdict) -> list[tuple[str, str]]:
     """Names and sums, the ledger's total last of the parts."""
-    paid = verdict.bill
-    rows = [(name, dollars(pico)) for name, pico in paid.parts.items()]
-    rows.append(("all the ledger has", dollars(paid.total)))
+    say, paid = Words(verdict.language), verdict.bill
+    rows = [(say(name), dollars(pico, say)) for name, pico in paid.parts.items()]
+    rows.append((say("all the ledger has"), dollars(paid.total, say)))
     if paid.unknown:
-        rows.append(("of unknown price", f"{paid.unknown:,} calls, in no sum"))
+        rows.append((say("of unknown price"), say("{0} calls, in no sum", say.number(paid.unknown))))
     if paid.cache_write_tokens:
-        rows.append(("prompt-cache writes", f"{paid.cache_write_tokens:,} tokens, in the sums"))
-    rows.append(("energy of the local model", told(paid.energy_usd)))
-    rows += [(f"all of it at {name} alone", told(figure)) for name, figure in paid.singles.items()]
-    rows.append(("cheapest single model", paid.best_single))
-    rows.append(("answers that would differ, routed at random", told(paid.random_disagreement)))
+        rows.append((say("prompt-cache writes"), say("{0} tokens, in the sums", say.number(paid.cache_write_tokens))))
+    rows.append((say("energy of the local model"), told(paid.energy_usd, say)))
+    rows += [(say("all of it at {0} alone", name), told(figure, say)) for name, figure in paid.singles.items()]
+    rows.append((say("cheapest single model"), paid.best_single))
+    rows.append((say("answers that differ, as routed"), told(paid.routed_disagreement, say)))
+    rows.append((say("the same, routed at random for the same money"), told(paid.random_disagreement, say)))
     return rows
 
 
 def sensitivity(verdict: Verdict) -> Iterator[str]:
+    say = Words(verdict.language)
     found = {(calls, price): _MAP[kind] for calls, price, kind in verdict.sensitivity}
-    yield "price ×" + "".join(f"{f'{factor:g}':>6}" for factor in FACTORS) + "  × calls"
+    yield say("price") + " ×" + "".join(f"{say.short(factor):>6}" for factor in FACTORS) + "  × " + say("calls")
     for price in reversed(FACTORS):
-        yield f"{f'{price:g}':>7}" + "".join(f"{found[calls, price]:>6}" for calls in FACTORS)
+        yield f"{say.short(price):>7}" + "".join(f"{found[calls, price]:>6}" for calls in FACTORS)
     used = set(found.values())
-    yield "  ".join(f"{sign} {KINDS[kind]}" for kind, sign in _MAP.items() if sign in used)
+    yield "  ".join(f"{sign} {say(KINDS[kind])}" for kind, sign in _MAP.items() if sign in used)
 
 
-def dollars(pico: int) -> str:
+def by_upkeep(verdict: Verdict) -> list[tuple[str, str]]:
+    """(minutes a month, the conclusion)"""
+    say = Words(verdict.language)
+    return [(say.number(minutes), say(KINDS[kind])) for minutes, kind in verdict.by_upkeep]
+
+
+def by_machine(verdict: Verdict) -> list[tuple[str, str, str]]:
+    """(machine, seconds an answer, the conclusion)"""
+    say = Words(verdict.language)
+    found = []
+    for one in verdict.by_machine:
+        time = "" if one.seconds is None else f"{say.number(one.seconds, '.1f')} s {MARKS['predicted']}"
+        found.append((one.machine, time if one.fits else say("does not fit"), say(KINDS[one.kind])))
+    return found
+
+
+def dollars(pico: int, say: Words) -> str:
     """Exact: no digit of the ledger is lost."""
     whole, rest = divmod(pico, 10**12)
-    return f"{whole:,}.{f'{rest:012}'.rstrip('0') or '0'} USD"
+    point = "," if say.language == "fr" else "."
+    return f"{say.number(whole)}{point}{f'{rest:012}'.rstrip('0') or '0'} USD"
 
 
-def _range(interval: Interval, form: str) -> str:
-    return f"{interval.value:+{form}} ({interval.low:+{form}} to {interval.high:+{form}})"
+def _range(interval: Interval, form: str, say: Words) -> str:
+    figures = (interval.value, interval.low, interval.high)
+    return say("{0} ({1} to {2})", *(say.number(value, form) for value in figures))
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:

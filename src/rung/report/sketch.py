@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from functools import cache
+from operator import mul
 
 import msgspec
 
@@ -76,19 +78,25 @@ def bootstrap(
     Cluster bootstrap, percentiles (Efron & Tibshirani, An Introduction to the Bootstrap, ch. 13): groups of whole
     sessions are drawn with replacement, because the calls of a session are not independent.
     """
-    rng = random.Random(seed)  # noqa: S311 (statistics)
-    drawn = []
-    for _ in range(draws):
-        weights = [0] * GROUPS
-        for group in rng.choices(range(GROUPS), k=GROUPS):
-            weights[group] += 1
-        drawn.append(figure(weights))
-    drawn.sort()
+    drawn = sorted(figure(weights) for weights in _resampled(draws, seed))
     tail = (1 - confidence) / 2
     low, high = drawn[int(tail * draws)], drawn[min(draws - 1, int((1 - tail) * draws))]
     return Interval(figure([1] * GROUPS), low, high)
 
 
+@cache
+def _resampled(draws: int, seed: int) -> list[list[int]]:
+    """How often each group counts, draw by draw."""
+    rng = random.Random(seed)  # noqa: S311 (statistics)
+    found = []
+    for _ in range(draws):
+        weights = [0] * GROUPS
+        for group in rng.choices(range(GROUPS), k=GROUPS):
+            weights[group] += 1
+        found.append(weights)
+    return found
+
+
 def weighted(values: Sequence[float], weights: Sequence[int]) -> float:
     """The sum of `values`, each as often as its weight says."""
-    return sum(value * weight for value, weight in zip(values, weights, strict=True))
+    return float(sum(map(mul, values, weights)))

@@ -9,6 +9,7 @@ import msgspec
 from rung.report.figures import PROGRAMS, UNKNOWN, Basis, Candidate, Evidence, Figure
 from rung.report.sketch import Interval
 from rung.report.traffic import Part, Traffic
+from rung.report.words import Words
 
 MiB = 1024 * 1024
 
@@ -28,11 +29,11 @@ ROWS = (
 
 
 def columns(
-    traffic: Traffic, candidates: Sequence[Candidate], evidence: Sequence[Evidence], reference: str
+    traffic: Traffic, candidates: Sequence[Candidate], evidence: Sequence[Evidence], reference: str, say: Words
 ) -> tuple[Column, ...]:
     """The programs and caches together, then every candidate."""
     tokens = mean_tokens(traffic)
-    return (_programs(traffic), *(_model(traffic, one, evidence, reference, tokens) for one in candidates))
+    return (_programs(traffic, say), *(_model(traffic, one, evidence, reference, tokens, say) for one in candidates))
 
 
 def mean_tokens(traffic: Traffic) -> tuple[int, int]:
@@ -44,57 +45,59 @@ def mean_tokens(traffic: Traffic) -> tuple[int, int]:
     return models.prompt_tokens // max(1, models.calls), models.output_tokens // max(1, models.calls)
 
 
-def _programs(traffic: Traffic) -> Column:
+def _programs(traffic: Traffic, say: Words) -> Column:
     part = Part()
     for rung in PROGRAMS:
         part.merge(traffic.of(rung=rung))
-    figures = _times(part, traffic) | {
-        "cost per 1,000 calls": _money(part, traffic),
-        "quality": Figure("proved, or the same call's own answer", "stated"),
-        "memory": Figure("in the gateway's own", "stated"),
-        "disk": Figure("the cache's file", "stated"),
-        "install": Figure("comes with rung", "stated"),
-        "upkeep": Figure("none", "stated"),
-        "privacy": Figure("stays on this machine", "stated"),
+    figures = _times(part, traffic, say) | {
+        "cost per 1,000 calls": _money(part, traffic, say),
+        "quality": Figure(say("proved, or the same call's own answer"), "stated"),
+        "memory": Figure(say("in the gateway's own"), "stated"),
+        "disk": Figure(say("the cache's file"), "stated"),
+        "install": Figure(say("comes with rung"), "stated"),
+        "upkeep": Figure(say("none"), "stated"),
+        "privacy": Figure(say("stays on this machine"), "stated"),
     }
-    return Column("tools + caches", part.calls, figures)
+    return Column(say("tools + caches"), part.calls, figures)
 
 
 def _model(
-    traffic: Traffic, one: Candidate, evidence: Sequence[Evidence], reference: str, tokens: tuple[int, int]
+    traffic: Traffic, one: Candidate, evidence: Sequence[Evidence], reference: str, tokens: tuple[int, int], say: Words
 ) -> Column:
     part = traffic.of(rung=one.rung, model=one.model)
-    times = _times(part, traffic)
+    times = _times(part, traffic, say)
     if not part.calls and one.seconds is not None:
         best, worst = one.seconds(*tokens)
         middle = (best + worst) / 2
-        times["latency p50"] = Figure(f"{middle:.1f} s ({best:.1f} to {worst:.1f})", "predicted", 1e3 * middle,
-                                      1e3 * best, 1e3 * worst)  # fmt: skip
+        told = say("{0} s ({1} to {2})", *(say.number(value, ".1f") for value in (middle, best, worst)))
+        times["latency p50"] = Figure(told, "predicted", 1e3 * middle, 1e3 * best, 1e3 * worst)
     figures = times | {
-        "cost per 1,000 calls": _money(part, traffic) if part.calls else _priced(one, tokens),
-        "quality": _quality(one, evidence, reference),
-        "memory": _bytes(one.ram, one.rung) if one.fits else Figure(f"{_mib(one.ram)}: does not fit", "predicted"),
-        "disk": _bytes(one.disk, one.rung),
+        "cost per 1,000 calls": _money(part, traffic, say) if part.calls else _priced(one, tokens, say),
+        "quality": _quality(one, evidence, reference, say),
+        "memory": _memory(one, say),
+        "disk": _bytes(one.disk, one.rung, one.disk_basis, say),
         "install": Figure(one.install, "stated") if one.install else UNKNOWN,
-        "upkeep": Figure(one.upkeep, "stated") if one.upkeep else UNKNOWN,
-        "privacy": Figure("leaves this machine" if one.leaves else "stays on this machine", "stated"),
+        "upkeep": one.upkeep,
+        "privacy": Figure(say("leaves this machine") if one.leaves else say("stays on this machine"), "stated"),
     }
     return Column(one.model, part.calls, figures)
 
 
-def _times(part: Part, traffic: Traffic) -> dict[str, Figure]:
+def _times(part: Part, traffic: Traffic, say: Words) -> dict[str, Figure]:
+    basis = basis_of(part, traffic)
     return {
-        "latency p50": _ms(part.times.quantile(0.5), basis_of(part, traffic)),
-        "latency p95": _ms(part.times.quantile(0.95), basis_of(part, traffic)),
-        "first token": _ms(part.firsts.quantile(0.5), basis_of(part, traffic)),
+        "latency p50": _ms(part.times.quantile(0.5), basis, say),
+        "latency p95": _ms(part.times.quantile(0.95), basis, say),
+        "first token": _ms(part.firsts.quantile(0.5), basis, say),
     }
 
 
-def _ms(value: float | None, basis: Basis) -> Figure:
+def _ms(value: float | None, basis: Basis, say: Words) -> Figure:
     if value is None:
         return UNKNOWN
-    text = f"{value / 1e3:.2f} s" if value >= 1000 else f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"
-    return Figure(text, basis, value)
+    if value >= 1000:
+        return Figure(f"{say.number(value / 1e3, '.2f')} s", basis, value)
+    return Figure(f"{say.number(value) if value >= 10 else say.short(value, 2)} ms", basis, value)
 
 
 def basis_of(part: Part, traffic: Traffic) -> Basis:
@@ -102,32 +105,37 @@ def basis_of(part: Part, traffic: Traffic) -> Basis:
     return "predicted" if traffic.predicted else "simulated" if part.simulated else "measured"
 
 
-def _money(part: Part, traffic: Traffic) -> Figure:
+def _money(part: Part, traffic: Traffic, say: Words) -> Figure:
     known = part.calls - part.unknown
     if not known:
         return UNKNOWN
     value = 1000 * part.money / known / 1e12
-    note = f" ({part.unknown:,} of unknown price left out)" if part.unknown else ""
-    return Figure(f"{value:.4f} USD{note}", basis_of(part, traffic), value)
+    text = say.usd(value)
+    if part.unknown:
+        text = say("{0} ({1} of unknown price left out)", text, say.number(part.unknown))
+    return Figure(text, basis_of(part, traffic), value)
 
 
-def _priced(one: Candidate, tokens: tuple[int, int]) -> Figure:
+def _priced(one: Candidate, tokens: tuple[int, int], say: Words) -> Figure:
     cost = one.price(*tokens) if one.price is not None else None
     if cost is None:
         return UNKNOWN
-    return Figure(f"{1000 * cost / 1e12:.4f} USD", "predicted", 1000 * cost / 1e12)
+    return Figure(say.usd(cost / 1e9), "predicted", cost / 1e9)
 
 
-def _quality(one: Candidate, evidence: Sequence[Evidence], reference: str) -> Figure:
+def _quality(one: Candidate, evidence: Sequence[Evidence], reference: str, say: Words) -> Figure:
     if one.model == reference:
-        return Figure("the reference", "stated")
+        return Figure(say("the reference"), "stated")
     told = [this for this in evidence if this.model == one.model and this.labels]
     if not told:
-        return Figure("never compared", "unknown")
+        return Figure(say("never compared"), "unknown")
     labels = sum(this.labels for this in told)
     share = pooled(told)
     basis: Basis = "judged" if any(this.judged for this in told) else "measured"
-    text = f"differs in {share.value:.1%} ({share.low:.1%} to {share.high:.1%}; {labels:,} compared)"
+    if any(this.simulated for this in told):
+        basis = "simulated"
+    figures = (say.percent(value, 1) for value in (share.value, share.low, share.high))
+    text = say("differs in {0} ({1} to {2}; {3} compared)", *figures, say.number(labels))
     return Figure(text, basis, share.value, share.low, share.high)
 
 
@@ -140,11 +148,14 @@ def pooled(told: Sequence[Evidence]) -> Interval:
     return Interval(value, low, high)
 
 
-def _bytes(value: int | None, rung: str) -> Figure:
+def _memory(one: Candidate, say: Words) -> Figure:
+    found = _bytes(one.ram, one.rung, one.ram_basis, say)
+    if one.fits:
+        return found
+    return msgspec.structs.replace(found, text=say("{0}: does not fit", found.text))
+
+
+def _bytes(value: int | None, rung: str, basis: Basis, say: Words) -> Figure:
     if value is None:
-        return Figure("none here", "stated", 0.0) if rung == "cloud" else UNKNOWN
-    return Figure(_mib(value), "predicted", float(value))
-
-
-def _mib(value: int | None) -> str:
-    return f"{(value or 0) / MiB:,.0f} MiB"
+        return Figure(say("none here"), "stated", 0.0) if rung == "cloud" else UNKNOWN
+    return Figure(f"{say.number(value / MiB)} MiB", basis, float(value))

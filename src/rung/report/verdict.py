@@ -5,33 +5,46 @@ Everything comes in as plain values, everything goes out as `Verdict`; `rung.rep
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from rung.ladder.trust.forecast import missing
 from rung.report.bill import Bill, make_bill
-from rung.report.conclude import Conclusion, Facts, conclude
+from rung.report.conclude import Conclusion, Facts, Kind, conclude
 from rung.report.figures import PROGRAMS, USUAL, Assumptions, Candidate, Evidence
 from rung.report.margin import Margin, margin
 from rung.report.sketch import Interval, bootstrap, weighted
-from rung.report.table import Column, columns, mean_tokens, pooled
+from rung.report.table import Column, columns, mean_tokens
 from rung.report.traffic import Part, Traffic
 from rung.report.what_if import NOTHING, WhatIf
+from rung.report.words import ENGLISH, Language, Words
 
 
 class TaskAdvice(msgspec.Struct, frozen=True):
-    """One task: how many calls, who answered what share, what trust says, one line of advice."""
+    """One task: how many calls, who answered what share, what trust says, one line of advice, and what each rung adds
+    there, per 1,000 calls of the task."""
 
     task: str
     calls: int
     shares: dict[str, float]
     evidence: tuple[Evidence, ...]
     advice: str
+    margins: tuple[Margin, ...]
+
+
+class Elsewhere(msgspec.Struct, frozen=True):
+    """The conclusion with the local model on another machine, foretold. `machine` as `--what-if` takes it; `seconds`:
+    what half of the answers would take at most, None if nobody can tell."""
+
+    machine: str
+    seconds: float | None
+    fits: bool
+    kind: Kind
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """See the module. Money in dollars unless a name says pico."""
+    """See the module. Money in dollars unless a name says pico. Texts are in `language`."""
 
     calls: int
     days: float
@@ -43,14 +56,20 @@ class Verdict(msgspec.Struct, frozen=True):
     margins: tuple[Margin, ...]
     bill: Bill
     conclusion: Conclusion
-    sensitivity: tuple[tuple[float, float, str], ...]
+    sensitivity: tuple[tuple[float, float, Kind], ...]
     """(traffic factor, price factor, conclusion)"""
+    by_upkeep: tuple[tuple[float, Kind], ...]
+    """(minutes of a person's time a month, conclusion)"""
+    by_machine: tuple[Elsewhere, ...]
     assumptions: Assumptions
     labels: tuple[str, ...] = ()
     """what holds for the whole page: simulated, recorded, what-if"""
+    language: Language = "en"
 
 
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+MINUTES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 def build(
@@ -63,34 +82,54 @@ def build(
     assumptions: Assumptions = USUAL,
     labels: tuple[str, ...] = (),
     what_if: WhatIf = NOTHING,
+    machines: Mapping[str, Candidate] = {},
+    say: Words = ENGLISH,
 ) -> Verdict:
     """The verdict on `traffic`. `reference` and `local`: ``provider:model`` of the two that are set against each
-    other; both stand among `candidates`."""
+    other; both stand among `candidates`. `machines`: the local model as it would be on others, by their names."""
     known = {one.model: one for one in candidates}
     mine = [one for one in evidence if one.model == local and one.limit <= assumptions.limit]
     if what_if.model and not mine:
         mine = [one for one in evidence if one.rung == "local" and one.limit <= assumptions.limit]
-        labels += ("what it may answer is taken over from the local model that was measured: assumed",) if mine else ()
-    facts = _facts(traffic, known, reference, local, mine, assumptions, foretold=what_if.machine is not None)
-    facts = scaled(facts, what_if.traffic, what_if.price(reference))
-    conclusion = conclude(facts)
+        taken = say("what it may answer is taken over from the local model that was measured: assumed")
+        labels += (taken,) if mine else ()
+
+    def facts(candidate: Candidate | None, *, foretold: bool) -> Facts:
+        found = _facts(traffic, candidate, known.get(reference), reference, local, mine, assumptions, foretold)
+        return scaled(found, what_if.traffic, what_if.price(reference))
+
+    here = facts(known.get(local), foretold=what_if.machine is not None)
+    timed = msgspec.structs.replace
     return Verdict(
         calls=traffic.calls,
         days=traffic.days,
         simulated=traffic.simulated,
         reference=reference,
         local=local,
-        columns=columns(traffic, candidates, evidence, reference),
-        tasks=tuple(_task(traffic, task, evidence) for task in sorted(traffic.tasks, key=lambda t: -traffic.tasks[t])),
-        margins=tuple(_margins(traffic, reference, local, mine)),
-        bill=make_bill(traffic, candidates, reference, local, mine, assumptions),
-        conclusion=conclusion,
-        sensitivity=tuple(
-            (calls, price, conclude(scaled(facts, calls, price)).kind) for price in FACTORS for calls in FACTORS
+        columns=columns(traffic, candidates, evidence, reference, say),
+        tasks=tuple(
+            _task(traffic, task, reference, local, evidence, say)
+            for task in sorted(traffic.tasks, key=lambda name: -traffic.tasks[name])
         ),
+        margins=tuple(_margins(traffic, reference, local, mine)),
+        bill=make_bill(traffic, candidates, reference, local, mine, assumptions, say),
+        conclusion=conclude(here, say),
+        sensitivity=tuple(
+            (calls, price, conclude(scaled(here, calls, price)).kind) for price in FACTORS for calls in FACTORS
+        ),
+        by_upkeep=tuple(
+            (minutes, conclude(timed(here, upkeep=timed(assumptions, upkeep_minutes=minutes).upkeep_per_day)).kind)
+            for minutes in MINUTES
+        ),
+        by_machine=tuple(_elsewhere(name, facts(one, foretold=True)) for name, one in machines.items()),
         assumptions=assumptions,
         labels=labels,
+        language=say.language,
     )
+
+
+def _elsewhere(machine: str, facts: Facts) -> Elsewhere:
+    return Elsewhere(machine, facts.local_seconds, facts.fits, conclude(facts).kind)
 
 
 def scaled(facts: Facts, calls: float = 1.0, price: float = 1.0) -> Facts:
@@ -112,19 +151,21 @@ def scaled(facts: Facts, calls: float = 1.0, price: float = 1.0) -> Facts:
 
 def _facts(
     traffic: Traffic,
-    known: Mapping[str, Candidate],
+    candidate: Candidate | None,
+    other: Candidate | None,
     reference: str,
     local: str,
     mine: Sequence[Evidence],
     assumptions: Assumptions,
-    *,
     foretold: bool,
 ) -> Facts:
-    """`foretold`: the machine is imagined, so what was measured on this one does not count."""
+    """`candidate`, `other`: what is known of the local model and of the reference beside the traffic. `foretold`: the
+    machine is imagined, so what was measured on this one does not count."""
     share = _share(traffic, mine)
     own = traffic.of(rung="local", model=local)
-    learning = sum(traffic.money.get(name, 0) for name in ("shadow", "audit", "judge")) / 1e12
-    candidate = known.get(local)
+    bought = (pico for name, pico in traffic.money.items() if name in traffic.purposes and ":" not in name)
+    idle = (traffic.local_ms - sum(traffic.of(rung="local").sums.ms)) / 1e3
+    learning = sum(bought) / 1e12 + assumptions.energy(max(0.0, idle))
     told = traffic.of(rung="cloud", model=reference)
     seconds = None if foretold else own.times.quantile(0.5)
     if seconds is None and candidate is not None and candidate.seconds is not None and traffic.calls:
@@ -136,10 +177,11 @@ def _facts(
         calls=traffic.calls,
         days=traffic.days,
         share=share,
-        reference_cost=_reference_cost(traffic, known.get(reference), reference, mine),
+        reference_cost=_reference_cost(traffic, other, reference, mine),
         own_cost=None if seconds is None else assumptions.energy(seconds / 1e3),
         learning=learning / traffic.days,
         upkeep=assumptions.upkeep_per_day,
+        hour_usd=assumptions.hour_usd,
         local_seconds=None if seconds is None else seconds / 1e3,
         reference_seconds=None if waited is None else waited / 1e3,
         private=traffic.private,
@@ -186,40 +228,47 @@ def _mean_cost(part: Part) -> Interval:
 # ---- per rung, per task ----
 
 
-def _margins(traffic: Traffic, reference: str, local: str, mine: Sequence[Evidence]) -> list[Margin]:
-    """Of every rung below the reference that was asked: the programs, and the local model."""
-    asked = {(rung, "" if rung in PROGRAMS else model) for _, rung, model in (*traffic.answered, *traffic.vain)}
-    found = []
-    for rung, model in sorted(asked, key=lambda one: (*PROGRAMS, "local").index(one[0]) if one[0] != "cloud" else 9):
-        if rung == "cloud":
-            continue
-        seen = [one for one in mine if one.labels] if model == local else []
-        found.append(margin(traffic, rung, model, reference, disagreement=pooled(seen) if seen else None))
-    return found
+def _margins(
+    traffic: Traffic, reference: str, local: str, mine: Sequence[Evidence], task: str = ""
+) -> Iterator[Margin]:
+    """Of every rung below the reference that was asked: the programs, and the local models."""
+    order = (*PROGRAMS, "local")
+    asked = {
+        (rung, "" if rung in PROGRAMS else model)
+        for its, rung, model in (*traffic.answered, *traffic.vain)
+        if rung in order and task in ("", its)
+    }
+    for rung, model in sorted(asked, key=lambda one: (order.index(one[0]), one[1])):
+        told = {one.task: one.disagreement for one in mine if one.labels} if model == local else {}
+        yield margin(traffic, rung, model, reference, task=task, disagreement=told)
 
 
-def _task(traffic: Traffic, task: str, evidence: Sequence[Evidence]) -> TaskAdvice:
+def _task(
+    traffic: Traffic, task: str, reference: str, local: str, evidence: Sequence[Evidence], say: Words
+) -> TaskAdvice:
     calls = traffic.tasks[task]
     shares: dict[str, float] = {}
     for (its_task, rung, _), part in traffic.answered.items():
         if its_task == task:
             shares[rung] = shares.get(rung, 0.0) + part.calls / calls
     told = tuple(one for one in evidence if one.task == task)
-    return TaskAdvice(task, calls, shares, told, _advice(shares, told))
+    margins = tuple(_margins(traffic, reference, local, [one for one in told if one.model == local], task))
+    return TaskAdvice(task, calls, shares, told, _advice(shares, told, say), margins)
 
 
-def _advice(shares: Mapping[str, float], told: Sequence[Evidence]) -> str:
+def _advice(shares: Mapping[str, float], told: Sequence[Evidence], say: Words) -> str:
     programs = sum(shares.get(rung, 0.0) for rung in PROGRAMS)
-    parts = [f"programs and caches answer {programs:.0%}"] if programs >= 0.005 else []
+    parts = [say("programs and caches answer {0}", say.percent(programs))] if programs >= 0.005 else []
     for one in told:
+        limit = say.percent(one.limit)
         if one.state == "open":
-            parts.append(f"{one.model} may answer {one.share.value:.0%} at {one.limit:.0%} disagreement")
+            parts.append(say("{0} may answer {1} at {2} disagreement", one.model, say.percent(one.share.value), limit))
         elif one.missing is None:
-            parts.append(
-                f"{one.model} disagrees too often ({one.disagreement.value:.0%}) for {one.limit:.0%}: send it up"
-            )
+            differs = say.percent(one.disagreement.value)
+            parts.append(say("{0} disagrees too often ({1}) for {2}: send it up", one.model, differs, limit))
         else:
-            parts.append(f"{one.model}: {one.missing:,} more comparisons until it may be trusted")
+            missing = say.number(one.missing)
+            parts.append(say("{0}: {1} more comparisons until it may be trusted", one.model, missing))
     if not told:
-        parts.append("no lower model has been compared: send it to the reference")
+        parts.append(say("no lower model has been compared: send it to the reference"))
     return "; ".join(parts)
