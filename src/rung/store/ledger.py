@@ -155,15 +155,14 @@ class Ledger:
         # Numbers hold only as long as nobody else has written to the file, and this transaction may be rolled back.
         kinds = self._kinds if state == self._kinds_of and len(self._kinds) < 2 * KINDS else _kinds(db)
         self._kinds_of = None
-        if self.store_text:
-            told = [_values(db, row, kinds) + _texts(row) for row in rows]
-        else:
-            told = [_values(db, row, kinds) for row in rows]
-        columns = len(told[0])
-        many = len(told) - len(told) % TOGETHER
-        for start in range(0, many, TOGETHER):
-            db.execute(_insertion(columns, TOGETHER), list(chain.from_iterable(told[start : start + TOGETHER])))
-        db.executemany(_insertion(columns), told[many:])
+        for start in range(0, len(rows), TOGETHER):  # each statement lets the event loop's thread go on
+            told = [_values(db, row, kinds) for row in rows[start : start + TOGETHER]]
+            if self.store_text:
+                told = [[*values, *_texts(row)] for values, row in zip(told, rows[start:], strict=False)]
+            if len(told) == TOGETHER:
+                db.execute(_insertion(len(told[0]), TOGETHER), list(chain.from_iterable(told)))
+            else:
+                db.executemany(_insertion(len(told[0])), told)
         self._kinds, self._kinds_of = kinds, state
 
     def _tidy(self, db: sqlite3.Connection) -> None:
