@@ -19,7 +19,7 @@ from rung.semantic.decide import Decider, Decision, Neighbour
 from rung.semantic.embed import Embedder
 from rung.semantic.grams import Vector
 from rung.semantic.pairs import words
-from rung.semantic.snapshot import dump, restore
+from rung.semantic.snapshot import dump, restore, taken
 from rung.store.semantic import Entry, Scope, SemanticStore, digest
 from rung.store.vectors import Vectors
 
@@ -34,6 +34,10 @@ SNAPSHOT_EVERY = 500
 
 TOLD = 5000
 """of the newest entries the decider is told at a start"""
+
+
+SCANNED_HERE = 5000
+"""vectors scanned on the event loop (about 0.5 ms); more are scanned in a thread"""
 
 
 class Partition:
@@ -63,6 +67,8 @@ class Partition:
         self.vectors = Vectors(embedder.width)
         self._members: dict[int, list[int]] = {}
         self._by_digest: dict[bytes, int] = {}
+        self._used: dict[int, None] = {}
+        """entries whose hits the disk does not know yet"""
         self._snapshot_at = SNAPSHOT_EVERY
         self._level = -1
 
@@ -70,6 +76,11 @@ class Partition:
     def control(self) -> Any:
         """`rung.semantic.control.Control`: how far its proof is."""
         return self._decider.control
+
+    @property
+    def quick(self) -> bool:
+        """Does a decision take so little time that the event loop may wait for it?"""
+        return self._embedder.quick and self.vectors.scanned <= SCANNED_HERE
 
     def load(self, index: Path | None) -> None:
         """Take over what the store has. For a thread. Raises StoreError, sqlite3.Error, OSError."""
@@ -138,6 +149,16 @@ class Partition:
             self._decider.passed(decision)
         self._keep()
 
+    def passed_now(self, decision: Decision) -> bool:
+        """The same in microseconds, and True; False, and nothing is done, where that would take longer."""
+        if self._decider.due or self.control.requests >= self._snapshot_at or not self.lock.acquire(blocking=False):
+            return False
+        try:
+            self._decider.passed(decision)
+        finally:
+            self.lock.release()
+        return True
+
     def learn(self, decision: Decision, equal: Collection[int], new: Entry | None) -> bool:
         """The reference answered: it equals these of `decision.compare`, and may be stored as `new`. For a thread.
 
@@ -167,8 +188,7 @@ class Partition:
         entry.used = self._clock()
         entry.hits += 1
         self.hits += 1
-        if self._store is not None:
-            self._store.used(entry.id, entry.used)
+        self._used[entry.id] = None
 
     def remove(self, names: Collection[int]) -> None:
         """Forget entries, here and on disk."""
@@ -221,9 +241,12 @@ class Partition:
         if self._store is None or not self.control.requests:
             return
         with self.lock:
-            data = dump(self._decider)
+            state = taken(self._decider)
             told = msgspec.json.encode(self.told())
-        self._store.learnt(Scope(self.scope, self.tenant, self._clock(), self._embedder.version, told, data))
+        served, self._used = self._used, {}  # the event loop goes on adding
+        entries = [self.entries.get(name) for name in list(served)]
+        self._store.used([(one.used, one.hits, one.id) for one in entries if one is not None])
+        self._store.learnt(Scope(self.scope, self.tenant, self._clock(), self._embedder.version, told, dump(state)))
 
     def _keep(self, *, at_once: bool = False) -> None:
         level = self.control.level
@@ -253,7 +276,7 @@ class Partition:
             self._remove((known,))
             if self._store is not None:
                 self._store.remove((known,))
-        vector = decision.vector[: self._embedder.width]
+        vector = decision.numbers.embedding
         entry.answer, entry.signature, entry.embedder = answer, decision.key, self._embedder.version
         if self._store is not None:
             entry.vector = vector.astype(np.float16).tobytes()

@@ -106,7 +106,7 @@ async def serving(tmp_path):
 
 
 async def settled(gateway):
-    await asyncio.wait_for(gateway.remembering.hits.idle.wait(), 20)
+    await asyncio.wait_for(gateway.remembering.hits.idle.wait(), 50)
 
 
 async def ask(gateway, text, **told):

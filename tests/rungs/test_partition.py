@@ -94,7 +94,7 @@ def stored(tmp_path: Path) -> Iterator[Callable[..., SemanticStore]]:
 
 def again(store: SemanticStore, embedder: object = None) -> Shop:
     """As after a restart."""
-    assert store.flush(5.0)
+    assert store.flush(50.0)
     shop = Shop(store, embedder)
     shop.partition.load(None)
     shop.names = 10_000
@@ -179,7 +179,7 @@ def test_another_embedder_makes_vectors_anew_and_proves_itself_again(stored: Cal
     entry = next(iter(shop.partition.entries.values()))
     assert entry.prompt is not None
     assert shop.partition.vectors.search(other.embed(entry.prompt), 1)[0][1] > 0.99
-    assert store.flush(5.0)
+    assert store.flush(50.0)
     assert {one.embedder for one in store.load(SCOPE, 1000.0)[1]} == {"renamed-2"}
 
 

@@ -13,7 +13,7 @@ np = pytest.importorskip("numpy")
 from rung.semantic.answers import OTHER, AnswerModel  # noqa: E402
 from rung.semantic.calibrate import Calibrator  # noqa: E402
 from rung.semantic.decide import COMPARED, Decider, Decision, Neighbour  # noqa: E402
-from rung.semantic.grams import joined, width  # noqa: E402
+from rung.semantic.grams import numbers  # noqa: E402
 
 WIDTH = 32
 TOPICS = ["parcel tracking", "garden hose", "piano lessons", "tax return", "bread oven", "mountain hut"]
@@ -144,15 +144,15 @@ def test_forgotten_entries_are_not_served(grown: World) -> None:
 
 def test_the_model_learns_answers_and_knows_strangers() -> None:
     rng = np.random.default_rng(0)
-    model = AnswerModel(width(WIDTH), rng)
+    model = AnswerModel(WIDTH, rng)
     for number in range(400):
         topic = number % len(TOPICS)
         prompt = FRAMES[number % 5].format(TOPICS[topic])
-        model.learn(joined(vector(prompt), prompt), topic)
-        model.learn(joined(vector(f"odd{number} word{number}"), f"odd{number} word{number}"), 1000 + number)
-    known = model.guess(joined(vector("tax return"), "tax return"))
+        model.learn(numbers(vector(prompt), prompt), topic)
+        model.learn(numbers(vector(f"odd{number} word{number}"), f"odd{number} word{number}"), 1000 + number)
+    known = model.guess(numbers(vector("tax return"), "tax return"))
     assert int(known.logits.argmax()) == model.row(TOPICS.index("tax return"))
-    strange = model.guess(joined(vector("odd9999 word9999"), "odd9999 word9999"))
+    strange = model.guess(numbers(vector("odd9999 word9999"), "odd9999 word9999"))
     assert int(strange.logits.argmax()) == OTHER
 
 

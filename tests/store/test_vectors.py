@@ -104,6 +104,7 @@ def test_an_index_that_is_not_whole_is_made_anew(rows: dict[int, np.ndarray], tm
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_killed_at_any_moment_no_vector_gets_another_answer(tmp_path: Path) -> None:
     """A child inserts and saves indexes; each start begins with what the last kill has left."""
     dice, reached, indexed = random.Random(7), 0, 0
@@ -112,7 +113,7 @@ def test_killed_at_any_moment_no_vector_gets_another_answer(tmp_path: Path) -> N
             [sys.executable, child.__file__, str(tmp_path)], stdout=subprocess.PIPE, env={**os.environ}
         ) as process:
             assert process.stdout is not None
-            assert select.select([process.stdout], [], [], 50)[0]
+            assert select.select([process.stdout], [], [], 120)[0]
             held, taken_over = map(int, process.stdout.readline().split())
             assert held >= reached  # what was once on disk stays there
             reached, indexed = held, max(indexed, taken_over)

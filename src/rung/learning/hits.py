@@ -1,6 +1,7 @@
 """Labels for the semantic rung: misses compared with what is stored, hits compared with the reference afterwards.
 
-One thing after the other, in the order in which calls ended. Money comes out of the same purse as all comparing.
+Lessons one after the other, in the order in which calls ended; a few audits at a time, for a reference takes seconds.
+Money comes out of the same purse as all comparing.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ from rung.wire.splice import edit
 
 log = logging.getLogger("rung.semantic")
 
-QUEUE = 2000
+QUEUE = 500
 """lessons that may wait; what more calls would teach is not learnt"""
+
+ASKED_AT_ONCE = 8
+"""audits for which the reference is asked at the same time"""
 
 TRIES = 5
 """faults after which an audit counts as a wrong hit"""
@@ -62,6 +66,7 @@ class _Audit(msgspec.Struct, eq=False):
     lesson: Lesson
     not_before: float = 0.0
     tries: int = 0
+    asking: bool = False
 
 
 class HitLearner:
@@ -88,6 +93,7 @@ class HitLearner:
         """set while no lesson waits"""
         self.idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="rung-semantic")
@@ -95,9 +101,11 @@ class HitLearner:
     async def aclose(self) -> None:
         """Stop. Safe to call twice."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        running = [*self._asking, *([task] if task is not None else ())]
+        for one in running:
+            one.cancel()
+        if running:
+            await asyncio.wait(running)
 
     @property
     def behind(self) -> bool:
@@ -118,12 +126,20 @@ class HitLearner:
             if decision.audit:  # never dropped: `behind` bounds them
                 self._audits.append(_Audit(lesson))
         if lesson.served is None or not decision.audit:
+            if not self._lessons and lesson.served is not None and self._passed(lesson):
+                return
             if len(self._lessons) >= QUEUE:
                 self.counts["dropped"] += 1
                 return
             self._lessons.append(lesson)
         self.idle.clear()
         self._more.set()
+
+    def _passed(self, lesson: Lesson) -> bool:
+        """Count a hit that nobody looks at again, where that takes no time: most calls are such hits."""
+        if not self._partitions.current(lesson.partition, lesson.purges):
+            return True
+        return lesson.partition.passed_now(lesson.decision)
 
     def forget(self) -> None:
         """Something is wiped out: what waits may hold it, and teaches nothing any more."""
@@ -155,7 +171,7 @@ class HitLearner:
                 worked = True
             if worked:
                 continue
-            if not self._audits:
+            if not self._audits and not self._asking:
                 self.idle.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0 if self._audits else None):
@@ -166,16 +182,28 @@ class HitLearner:
         if self._lessons:
             await self._lesson(self._lessons.popleft())
             return True
+        began = False
+        now = self._clock()
         for audit in self._audits:
-            if audit.not_before <= self._clock():
-                await self._audit(audit)
-                return True
-        return False
+            if len(self._asking) >= ASKED_AT_ONCE:
+                break
+            if not audit.asking and audit.not_before <= now:
+                audit.asking = began = True
+                task = asyncio.create_task(self._audit(audit), name="rung-semantic-audit")
+                self._asking.add(task)
+                task.add_done_callback(self._asked)
+        return began
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self._asking.discard(task)
+        self._more.set()
 
     async def _lesson(self, lesson: Lesson) -> None:
         partition, decision, new = lesson.partition, lesson.decision, lesson.new
         if new is None:
-            if self._partitions.current(partition, lesson.purges):
+            if lesson.unlike:
+                await self._partitions.run(self._teach, lesson, [])
+            elif self._partitions.current(partition, lesson.purges):
                 await self._partitions.run(partition.passed, decision)
             return
         said = _said(new.stored.data, whole=new.stored.shape == "whole")
@@ -187,7 +215,20 @@ class HitLearner:
         await self._partitions.run(self._partitions.shrink)
 
     async def _audit(self, audit: _Audit) -> None:
-        """Ask the reference what a caller was answered by the cache, and compare."""
+        """Try once to ask the reference what a caller was answered by the cache, and compare."""
+        try:
+            await self._compared(audit)
+        except Exception:  # whatever it is, the audit is tried again, and counts in the end
+            log.exception("a bug in rung, please report it: a hit could not be compared")
+            self._postpone(audit)
+        finally:
+            audit.asking = False
+
+    def _postpone(self, audit: _Audit) -> None:
+        audit.tries += 1
+        audit.not_before = self._clock() + FIRST_WAIT * 2 ** (audit.tries - 1)
+
+    async def _compared(self, audit: _Audit) -> None:
         lesson = audit.lesson
         said: Said | None = None
         if lesson.reference is not None and audit.tries < TRIES:
@@ -202,8 +243,7 @@ class HitLearner:
                 self._purse.pay(spend, record.cost())
             said = jobs.said(record) if record.error is None else None
             if said is None:
-                audit.tries += 1
-                audit.not_before = self._clock() + FIRST_WAIT * 2 ** (audit.tries - 1)
+                self._postpone(audit)
                 if audit.tries < TRIES:
                     return
         if audit not in self._audits:

@@ -27,9 +27,6 @@ from rung.store.replay import REFUSED
 from rung.store.semantic import Entry, digest
 from rung.store.stored import Stored, shape_of, told_again
 
-SCANNED_HERE = 5000
-"""vectors scanned on the event loop (about 0.5 ms); more are scanned in a thread"""
-
 _HIDDEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]")
 """characters that are not seen: two prompts may look the same and not be"""
 _FOREIGN = re.compile(r"[A-Za-z][\u0370-\u03ff\u0400-\u052f]|[\u0370-\u03ff\u0400-\u052f][A-Za-z]")
@@ -39,7 +36,8 @@ _FOREIGN = re.compile(r"[A-Za-z][\u0370-\u03ff\u0400-\u052f]|[\u0370-\u03ff\u040
 class Lesson(msgspec.Struct, eq=False):
     """A call that has ended and its decision: what is to be learnt from it.
 
-    `served`: the entry that was its answer; `new`: what the reference's answer may be stored as.
+    `served`: the entry that was its answer; `new`: what the reference's answer may be stored as; `unlike`: it answered
+    something that may not be stored, and so equals nothing that is.
     """
 
     call: Call
@@ -50,6 +48,7 @@ class Lesson(msgspec.Struct, eq=False):
     """`Partitions.purges` when it was decided"""
     served: Entry | None = None
     new: Entry | None = None
+    unlike: bool = False
 
 
 class SemanticRung:
@@ -98,7 +97,7 @@ class SemanticRung:
         if isinstance(found, Declined):
             return found
         partition, prompt = found
-        if partition.vectors.scanned > SCANNED_HERE or not partition.lock.acquire(blocking=False):
+        if not partition.quick or not partition.lock.acquire(blocking=False):
             return None
         began = time.monotonic()
         try:
@@ -142,10 +141,11 @@ class SemanticRung:
         if lesson.served is not None:
             # also where the caller has left: whether a hit is audited must not depend on what came of it
             self._learn(lesson)
-        elif answer is not None and stored is not None and reference is not None and answer.model == reference.model:
+        elif answer is not None and reference is not None and answer.model == reference.model:
+            # every call the reference has answered counts, else the proof would be about other calls than are served
             lesson.new = self._entry(call, lesson.partition, answer, stored, prompt)
-            if lesson.new is not None:
-                self._learn(lesson)
+            lesson.unlike = lesson.new is None
+            self._learn(lesson)
 
     def aclose(self) -> None:
         self._slow.shutdown(wait=False)
@@ -157,8 +157,10 @@ class SemanticRung:
         asked = admit.question(call.body)
         if isinstance(asked, str):
             return Declined(f"bypass: {asked}")
-        if _HIDDEN.search(asked.prompt) or _FOREIGN.search(asked.prompt):
+        if not asked.prompt.isascii() and (_HIDDEN.search(asked.prompt) or _FOREIGN.search(asked.prompt)):
             return Declined("bypass: look_alikes")
+        if admit.keep_for(asked.prompt, self._ttl, self._volatile_ttl) <= 0:
+            return Declined("bypass: volatile")  # never stored, so never compared: nothing is proved about such calls
         keeper = "shared" if call.tenant in self._shared else call.tenant
         scope = fingerprint(
             orjson.dumps(asked.frame),
@@ -200,16 +202,16 @@ class SemanticRung:
         self._open[id(call)] = (Lesson(call, partition, decision, None, self._partitions.purges, entry), prompt)
         return answer if answer is not None else Declined(f"miss: {decision.reason}")
 
-    def _entry(self, call: Call, partition: Partition, answer: Answer, stored: bytes, prompt: str) -> Entry | None:
-        """What may be stored of an accepted answer: whole, good, of the reference, and not bound to its time."""
+    def _entry(
+        self, call: Call, partition: Partition, answer: Answer, stored: bytes | None, prompt: str
+    ) -> Entry | None:
+        """What may be stored of an accepted answer of the reference: one that is whole and good."""
         evidence = answer.evidence
-        if evidence.unproved or admit.storable(
-            evidence.finish_reason, evidence.complete, evidence.tool_calls, len(stored), self._max_entry
-        ):
+        if stored is None or evidence.unproved:
+            return None
+        if admit.storable(evidence.finish_reason, evidence.complete, evidence.tool_calls, len(stored), self._max_entry):
             return None
         seconds = admit.keep_for(prompt, self._ttl, self._volatile_ttl)
-        if seconds <= 0:
-            return None
         now = self._partitions.clock()
         kept = Stored(
             data=stored,

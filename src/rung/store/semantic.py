@@ -37,7 +37,7 @@ _COLUMNS = (
     "vector", "prompt", "meta", "data",
 )  # fmt: skip
 _PUT = f"INSERT OR REPLACE INTO entries ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
-_USED = "UPDATE entries SET used = ?, hits = hits + 1 WHERE id = ?"
+_USED = "UPDATE entries SET used = ?, hits = ? WHERE id = ?"
 _REMOVE = "DELETE FROM entries WHERE id = ?"
 _EMBEDDED = "UPDATE entries SET vector = ?, embedder = ? WHERE id = ?"
 _LEARNT = "INSERT OR REPLACE INTO scopes (scope, tenant, updated, embedder, told, snapshot) VALUES (?, ?, ?, ?, ?, ?)"
@@ -135,8 +135,10 @@ class SemanticStore:
         """Queue an entry, whose `vector` must be there, for the disk."""
         self.channel.put(((_PUT, _values(entry, with_text=self._with_text)),))
 
-    def used(self, entry: int, at: float) -> None:
-        self.channel.put(((_USED, (at, entry)),))
+    def used(self, entries: Iterable[tuple[float, int, int]]) -> None:
+        """(when last, hits, id) of entries that were served."""
+        if statements := tuple((_USED, values) for values in entries):
+            self.channel.put(statements)
 
     def remove(self, entries: Iterable[int]) -> None:
         if statements := tuple((_REMOVE, (entry,)) for entry in entries):
