@@ -64,6 +64,12 @@ def test_warm_is_never_slower_than_cold(task) -> None:
     assert warm_best < warm_worst <= cold_worst
 
 
+def test_a_thread_that_is_late_measures_too() -> None:
+    told = probe(2, seconds=0.0, buffer=1 << 22)
+    assert told.read > 0
+    assert told.compute > 0
+
+
 def test_the_probe_measures_something() -> None:
     told = probe(2, seconds=0.02, buffer=1 << 20)
     assert told.threads == 2

@@ -64,8 +64,10 @@ def _rate(threads: int, seconds: float, work: Callable[[int], int]) -> float:
     started = time.perf_counter()
 
     def run(place: int) -> None:
-        while time.perf_counter() - started < seconds:
+        while True:  # once at least, however late this thread comes to run
             done[place] += work(place)
+            if time.perf_counter() - started >= seconds:
+                return
 
     running = [threading.Thread(target=run, args=(place,)) for place in range(threads)]
     for one in running:

@@ -66,8 +66,8 @@ SENTENCES = {
     # what holds for the whole
     "{0} calls in {1}{2}; {3} against {4}": "{0} appels en {1}{2} ; {3} face à {4}",
     "{0} days": "{0} jours",
-    "{0} hours": "{0} heures",
-    "{0} minutes": "{0} minutes",
+    "{0} h": "{0} h",
+    "{0} min": "{0} min",
     ", {0} of them simulated": ", dont {0} simulés",
     "no local model": "aucun modèle local",
     "{0} calls were answered by simulators": "{0} appels ont reçu la réponse de simulateurs",
@@ -151,7 +151,7 @@ SENTENCES = {
         "Ce qu'ajoute chaque échelon, pour 1 000 appels, avec et sans lui ; intervalle à 90 % :"
     ),
     "Per 1,000 calls, with and without it; 90 % interval.": "Pour 1 000 appels, avec et sans lui ; intervalle à 90 %.",
-    "all": "toutes",
+    "all": "tous",
     "rung": "échelon",
     "answered": "a répondu",
     "saves": "économise",

@@ -29,7 +29,8 @@ h3 { font-size: 1rem; margin: 1.4rem 0 .4rem } p { margin: .5rem 0 } p, li { max
 table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums }
 th, td { text-align: left; vertical-align: top; padding: .4rem .9rem .4rem 0; border-bottom: 1px solid var(--line) }
 thead th { color: var(--soft); font-weight: 600 } .mark { color: var(--soft); font-size: .8em }
-.map { width: auto } .map td, .map th { padding: .2rem .3rem; border: 0; text-align: center }
+.map, .short { width: auto } .short th { padding-right: 2rem }
+.map td, .map th { padding: .2rem .3rem; border: 0; text-align: center }
 .map tbody th { text-align: right; font-weight: 400 } .map thead th { font-weight: 400 }
 .map .cell { border: 2px solid var(--paper); min-width: 4.4rem; font-weight: 600; background: var(--card) }
 .adopt { color: var(--good) } .fallback, .defer { color: var(--warn) } .fast_cloud { color: var(--calm) }
@@ -129,7 +130,7 @@ def _escaped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """`head` is text, `rows` are markup."""
-    yield '<div class="scroll" tabindex="0"><table>'
+    yield f'<div class="scroll" tabindex="0"><table class="{"wide" if any(head) else "short"}">'
     if any(head):
         cells = (f'<th scope="col">{escape(cell)}</th>' if cell else "<td></td>" for cell in head)
         yield f"<thead><tr>{''.join(cells)}</tr></thead>"

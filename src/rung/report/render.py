@@ -107,9 +107,9 @@ def headline(verdict: Verdict) -> str:
     if days >= 1:
         span = say("{0} days", say.number(days, ".1f"))
     elif days >= 0.1:
-        span = say("{0} hours", say.number(24 * days, ".1f"))
+        span = say("{0} h", say.number(24 * days, ".1f"))
     else:
-        span = say("{0} minutes", say.number(1440 * days))
+        span = say("{0} min", say.number(1440 * days))
     simulated = say(", {0} of them simulated", say.number(verdict.simulated)) if verdict.simulated else ""
     local = verdict.local or say("no local model")
     return say("{0} calls in {1}{2}; {3} against {4}", say.number(verdict.calls), span, simulated, local,

@@ -86,7 +86,8 @@ def build(
     say: Words = ENGLISH,
 ) -> Verdict:
     """The verdict on `traffic`. `reference` and `local`: ``provider:model`` of the two that are set against each
-    other; both stand among `candidates`. `machines`: the local model as it would be on others, by their names."""
+    other; both stand among `candidates`. `machines`: the local model as it would be on others, by their names; of
+    those whose speed nobody can foretell nothing is said."""
     known = {one.model: one for one in candidates}
     mine = [one for one in evidence if one.model == local and one.limit <= assumptions.limit]
     if what_if.model and not mine:
@@ -121,7 +122,7 @@ def build(
             (minutes, conclude(timed(here, upkeep=timed(assumptions, upkeep_minutes=minutes).upkeep_per_day)).kind)
             for minutes in MINUTES
         ),
-        by_machine=tuple(_elsewhere(name, facts(one, foretold=True)) for name, one in machines.items()),
+        by_machine=tuple(_elsewhere(name, facts(one, foretold=True)) for name, one in machines.items() if one.seconds),
         assumptions=assumptions,
         labels=labels,
         language=say.language,

@@ -66,6 +66,7 @@ function speak(language) {
   if (!samples.includes(held.prompt)) $("prompt").value = held.prompt;
   $("model").value = held.model; $("private").checked = held.private;
   document.querySelector(".languages [aria-pressed=true]").focus();
+  if (state.verdict) weigh(); // it has the words of one language
 }
 
 // ---- climbs ----
@@ -101,7 +102,7 @@ function draw() { // however many calls come, at most one drawing per frame
 }
 
 function rungRow(rung) {
-  return h("li", { "data-rung": rung }, h("div", {}, h("span", { class: "name" }, rung), " ", h("span", { class: "what" }, word(rung))),
+  return h("li", { "data-rung": rung }, h("div", {}, h("span", { class: "name" }, rung), " ", h("span", { class: "state" }), h("span", { class: "what" }, word(rung))),
     h("div", { class: "numbers" }, ["share", "median", "cost"].map((name) => h("span", { "data-number": name }))),
     h("div", { class: "bar", "aria-hidden": "true" }, h("span")));
 }
@@ -113,7 +114,9 @@ function showLadder() {
     const share = state.total ? count.calls / state.total : 0, absent = here[rung] === false && !count.calls;
     const by = rung === "cloud" || rung === "local" ? Object.entries(count.by).sort((a, b) => b[1] - a[1]).slice(0, 2).map(([name]) => name) : [];
     row.classList.toggle("absent", absent);
-    row.querySelector(".what").textContent = absent ? `${word(rung)} · ${word("absent")}` : by.join(", ") || word(rung);
+    row.querySelector(".what").textContent = by.join(", ") || word(rung);
+    const sign = absent ? "absent" : rung === "semantic" && !semanticOpen() ? "shadow" : null;
+    row.querySelector(".state").replaceChildren(...(sign ? [tag(sign, "soft")] : []));
     const told = { share: percent(share), median: time(median(count.ms)), cost: !count.calls ? "–" : count.unknown && !count.pico ? word("unknown") : money(count.pico) + (count.unknown ? " + ?" : "") };
     for (const cell of row.querySelectorAll("[data-number]")) {
       cell.replaceChildren(h("span", { class: "hidden" }, `${word(cell.dataset.number)} `), told[cell.dataset.number]);
@@ -182,6 +185,8 @@ function showTrust() {
   })));
 }
 
+const semanticOpen = () => (state.read.trust?.semantic || []).some((cell) => cell.state === "open");
+
 function showCaches() {
   const told = state.read.cache || {}, semantic = told.semantic || {}, prompts = state.read.explain || {};
   const looked = (told.hits || 0) + (told.misses || 0), rate = looked ? told.hits / looked : 0;
@@ -189,14 +194,15 @@ function showCaches() {
   const meter = (share) => { const bar = h("div", { class: "bar", "aria-hidden": "true" }, h("span")); bar.firstChild.style.width = `${share * 100}%`; return bar; };
   const line = (...texts) => h("p", { class: "small" }, texts.filter(Boolean).join(" · "));
   const kept = (cache) => word("kept", number(cache.entries), bytes(cache.bytes), bytes(cache.max_bytes));
-  const scopes = (state.read.trust?.semantic || []).filter((cell) => cell.state === "open");
+  const watched = state.read.trust?.semantic || [], scopes = watched.filter((cell) => cell.state === "open");
+  const seen = watched.reduce((sum, cell) => sum + cell.requests, 0);
   const worst = scopes.reduce((most, cell) => cell.bound > (most?.bound ?? -1) ? cell : most, null);
   const reasons = Object.entries(prompts.reasons || {}).sort((a, b) => b[1] - a[1]);
   $("caches").replaceChildren(...[unread(state.read.cache),
     part("exactcache", told.enabled ? [meter(rate), line(word("hitrate", percent(rate), number(told.hits), number(looked)), kept(told))] : line(word("off"))),
     part("semanticcache", semantic.enabled ? [worst && bound(worst.bound, worst.limit, word("wrong", percent(worst.bound, 1), percent(worst.limit, 1))),
       line(word("hits", number(semantic.hits || 0)), kept(semantic)),
-      line(worst ? word("wrong", percent(worst.bound, 1), percent(worst.limit, 1)) : word("unprovedyet"))] : line(word("off"))),
+      line(worst ? word("wrong", percent(worst.bound, 1), percent(worst.limit, 1)) : word("unprovedyet")), seen > 0 && line(word("watched", number(seen), number(watched.length)))] : line(word("off"))),
     part("promptcache", prompts.enabled === false ? line(word("off")) : (prompts.models || []).length ? prompts.models.slice(0, 6).map((model) =>
       [h("p", { class: "soft small" }, model.model, " ", model.simulated > 0 && tag("simulated", "warn")), meter(model.hit_rate), line(word("tokensread", percent(model.hit_rate)))]) : line(word("notused")),
       reasons.length > 0 && h("h4", {}, word("whymissed")),
@@ -234,29 +240,30 @@ function showStatus() {
 function showVerdict() {
   const parts = [h("p", { class: "soft" }, word("what")), h("p", {}, h("button", { type: "button", id: "weigh", onclick: weigh }, word("weigh")))];
   if (state.verdict) {
-    const parsed = new DOMParser().parseFromString(state.verdict, "text/html"); // our own renderer, escaped
-    for (const [from, to] of [["h2", "h4"], ["h1", "h3"]])
+    const parsed = new DOMParser().parseFromString(state.verdict.html, "text/html"); // our own renderer, escaped
+    for (const [from, to] of [["h3", "h5"], ["h2", "h4"], ["h1", "h3"]])
       for (const heading of parsed.querySelectorAll(from)) heading.replaceWith(h(to, { class: heading.className || null }, heading.textContent));
     for (const table of parsed.querySelectorAll(".scroll")) {
       table.setAttribute("role", "group"); table.setAttribute("tabindex", "0");
       table.setAttribute("aria-label", table.previousElementSibling?.textContent || "");
     }
-    parts.push(h("div", { lang: "en", class: "verdict-text" }, [...parsed.body.childNodes]));
+    parts.push(h("div", { lang: state.verdict.language, class: "verdict-text" }, [...parsed.body.childNodes]));
   }
   $("verdict").replaceChildren(...parts);
 }
 
 async function weigh() {
-  const button = $("weigh");
+  const button = $("weigh"), language = state.language, held = document.activeElement === button;
   button.disabled = true; button.textContent = word("weighing"); say(word("weighing"));
   let failed = "";
   try {
-    const answer = await fetch("/admin/verdict"), told = await answer.json();
-    if (answer.ok) state.verdict = told.html; else failed = told.error.message;
+    const answer = await fetch(`/admin/verdict/${language}`), told = await answer.json();
+    if (answer.ok) state.verdict = { html: told.html, language }; else failed = told.error.message;
   } catch (error) { failed = error.message; }
+  if (language !== state.language) return; // asked for anew
   showVerdict();
   if (failed) $("verdict").append(h("p", { class: "bad" }, failed));
-  say(failed || word("weighed")); $("weigh").focus();
+  say(failed || word("weighed")); if (held) $("weigh").focus();
 }
 
 // ---- try it ----
