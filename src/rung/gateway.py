@@ -13,7 +13,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -314,7 +313,7 @@ class Gateway:
 
     def price(self, model: str, usage: Usage) -> int | None:
         """What `usage` of ``provider:model`` costs now, in pico-dollars; None if nobody knows its price."""
-        return self._prices.cost(model, usage, datetime.now(UTC))
+        return self._prices.cost(model, usage)
 
     def models(self) -> list[dict[str, Any]]:
         """Every name a client may send, in the shape of OpenAI's model list."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rung.answer import Usage
@@ -160,7 +159,7 @@ class Proving:
         return record
 
     def cost(self, model: str, usage: Usage) -> int | None:
-        return None if self._prices is None else self._prices.cost(model, usage, datetime.now(UTC))
+        return None if self._prices is None else self._prices.cost(model, usage)
 
     def busy(self, rung: Rung) -> bool:
         backend = self._backends.current

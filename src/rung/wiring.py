@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from rung import __version__
@@ -215,7 +214,7 @@ class Wiring:
 
     def _price(self, provider: str) -> Callable[[str, Usage], int | None]:
         def price(model: str, usage: Usage) -> int | None:
-            cost = self._prices.cost(f"{provider}:{model}", usage, datetime.now(UTC))
+            cost = self._prices.cost(f"{provider}:{model}", usage)
             return None if cost is None else cost + self._prompts.dues(provider)
 
         return price

@@ -74,8 +74,8 @@ def usd(pico: int | None) -> str:
         return "unknown"
     if pico == 0:
         return "0"
-    whole, rest = divmod(pico, 10**12)
-    return f"{whole}.{rest:012d}".rstrip("0").rstrip(".")
+    digits = str(pico).zfill(13)
+    return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".")
 
 
 def climb_head(record: Climb) -> bytes:
@@ -84,11 +84,11 @@ def climb_head(record: Climb) -> bytes:
     answer = record.answer or _NOBODY
     evidence = answer.evidence
     steps: list[str] = []
-    times: list[str | float] = []
+    times: list[float] = []
     for attempt in record.attempts:
         steps += (attempt.rung, attempt.outcome, attempt.reason)
-        times += (attempt.rung, attempt.ms)
-    known = _same(
+        times.append(attempt.ms)
+    known, form = _same(
         tuple(steps),
         answer.rung,
         answer.model,
@@ -103,8 +103,6 @@ def climb_head(record: Climb) -> bytes:
     if evidence.edits or answer.headers:
         edits = [f"x-rung-edits: {len(evidence.edits)}"] if evidence.edits else []
         more = head(edits + [f"{name.decode()}: {value.decode()}" for name, value in answer.headers])
-    # one format for all numbers takes a third of what as many format specs take
-    form = "x-rung-request-id: %s\r\nserver-timing: " + "%s;dur=%.2f, " * len(record.attempts) + "total;dur=%.2f\r\n"
     own = form % (call.request_id, *times, (time.monotonic() - call.started) * 1e3)
     return b"".join((known, own.encode("ascii"), more))
 
@@ -120,8 +118,9 @@ def _same(
     buffered: str,
     task: str,
     found: tuple[str, ...],
-) -> bytes:
-    """The headers that many climbs share. `steps`: rung, outcome and reason of each."""
+) -> tuple[bytes, str]:
+    """-> (the headers that many climbs share, the format of those that are its own: request id, milliseconds of each
+    step, of all). `steps`: rung, outcome and reason of each."""
     taken = list(zip(steps[::3], steps[1::3], steps[2::3], strict=True))
     lines = [f"x-rung-climb: {path(taken)}"]
     if rung:
@@ -142,7 +141,9 @@ def _same(
     # one header: of the cache that answered, else of the exact one
     hits = [step for step in caches if step[1] == "answered"]
     lines += [_cache_status(*step) for step in (hits or caches)[:1]]
-    return head(lines)
+    timing = "".join([step[0].replace("%", "%%") + ";dur=%.2f, " for step in taken])
+    # one format for all numbers takes a third of what as many format specs take
+    return head(lines), f"x-rung-request-id: %s\r\nserver-timing: {timing}total;dur=%.2f\r\n"
 
 
 def _cache_status(name: str, outcome: str, reason: str) -> str:

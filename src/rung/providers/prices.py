@@ -131,12 +131,14 @@ class Price:
                     return number
         return 0
 
-    def cost(self, usage: Usage, at: datetime) -> int | None:
-        """Exact cost in pico-dollars of an answer that ended at `at`; None for a service tier without a price."""
+    def cost(self, usage: Usage, at: datetime | None = None) -> int | None:
+        """Exact cost in pico-dollars of an answer that ended at `at`, or now; None for a service tier without a
+        price."""
         if usage.service_tier not in self._tables:
             return None
-        fixed = self._only if not usage.service_tier and at.tzinfo is not None else None
-        rates = fixed or self.rates(at, usage.prompt_tokens, usage.service_tier)
+        rates = self._only if at is None and not usage.service_tier else None
+        if rates is None:
+            rates = self.rates(at or datetime.now(UTC), usage.prompt_tokens, usage.service_tier)
         return (
             usage.input_tokens * rates.input
             + usage.cache_read_tokens * rates.cache_read
@@ -219,8 +221,8 @@ class PriceBook:
         """Is there a row for it, even one that says that nobody knows its price?"""
         return self._resolve(model_id) is not None
 
-    def cost(self, model_id: str, usage: Usage, at: datetime) -> int | None:
-        """Pico-dollars, None if the price of the model or of its service tier is unknown."""
+    def cost(self, model_id: str, usage: Usage, at: datetime | None = None) -> int | None:
+        """Pico-dollars `at` a moment, or now; None if the price of the model or of its service tier is unknown."""
         price = self.price(model_id)
         return None if price is None else price.cost(usage, at)
 
