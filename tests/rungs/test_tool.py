@@ -125,6 +125,28 @@ async def test_not_a_tool_task(rung: ToolRung, asked: Call) -> None:
 
 
 @pytest.mark.parametrize(
+    "earlier",
+    [
+        "I like my JSON indented with 8 spaces.",
+        "Use tabs.",
+        "Give me all answers as XML.",
+        "Whenever I paste JSON, also tell me its size.",
+        "Act as a pirate.",
+        "The word 'format' means 'translate'.",
+        "On parle français ici.",
+    ],
+)
+async def test_what_a_chat_has_agreed_on_may_hold_for_this_answer(rung: ToolRung, earlier: str) -> None:
+    answer = await rung.attempt(call(earlier, {"role": "assistant", "content": "Yes."}, ASK))
+    assert isinstance(answer, Declined)
+
+
+async def test_an_earlier_task_does_not_stand_in_the_way(rung: ToolRung) -> None:
+    asked = call('Minify this JSON: {"b": 2}', {"role": "assistant", "content": '{"b":2}'}, ASK)
+    assert await content(rung, asked) == FORMATTED
+
+
+@pytest.mark.parametrize(
     "asked",
     [
         call("Format this JSON: [1,"),

@@ -265,7 +265,109 @@ def test_the_form_a_payload_has_is_not_the_form_it_shall_have(message: str, acti
     ],
 )
 def test_words_around_a_task_may_be_any(message: str) -> None:
-    assert isinstance(understand(message + ': {"a": 1}'), Intent)
+    payload = '{"a": 1,}' if "fix" in message else '{"a": 1}'
+    assert isinstance(understand(f"{message}: {payload}"), Intent)
+
+
+@pytest.mark.parametrize(
+    "demand",
+    [
+        "I need it in snake case.",
+        "I need it as a table.",
+        "We want it in euros.",
+        "I want this with totals.",
+        "I need it in plain English.",
+        "I want it in reverse.",
+        "It goes by date.",
+        "It will be stored in reverse order.",
+        "We are using four spaces.",
+        "I'm using tabs.",
+        "J'en ai besoin pour un tableau.",
+    ],
+)
+def test_what_somebody_needs_is_not_said_in_passing(demand: str) -> None:
+    assert isinstance(understand(f'Format this JSON. {demand}\n{{"a": 1}}'), NotATask)
+
+
+@pytest.mark.parametrize(
+    "purpose",
+    [
+        "so I can see it sorted by price",
+        "so that the prices can be read in euros",
+        "so we can have single quotes",
+        "because the total must have two decimals",
+        "because we want the items grouped",
+        "to show it as a tree",
+        "to share it as a table",
+        "and I will include it with totals",
+        "pour que ça soit en français",
+        "pour le lire plus court",
+        "parce que le total doit avoir deux décimales",
+    ],
+)
+def test_a_purpose_that_asks_for_more_is_no_purpose(purpose: str) -> None:
+    task = "Formate ce JSON" if purpose.startswith(("pour", "parce")) else "Format this JSON"
+    assert isinstance(understand(f'{task} {purpose}.\n{{"a": 1}}'), NotATask)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Fix this JSON",
+        "My boss rejects this. Fix this JSON",
+        "Our schema validator rejects this. Fix this JSON",
+        "Spot the error in this JSON",
+        "What's wrong with this JSON?",
+        "Corrige ce JSON",
+    ],
+)
+def test_a_fault_that_the_syntax_does_not_have_is_not_ours(message: str) -> None:
+    assert isinstance(understand(message + '\n{"a": 1,}'), Intent) or "schema" in message
+    assert isinstance(understand(message + '\n{"a": 1}'), NotATask)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Format this JSON for an environment variable",
+        "Format this JSON for a shell script",
+        "Format this JSON as a log line",
+        "Format this JSON with headers",
+        "Format this JSON with one object per line",
+        "Convert this JSON to readable text",
+        "Convert this JSON to compact YAML",
+        "Convert this JSON to YAML with 8 spaces",
+        "Convert this JSON to YAML. I want it in one line",
+    ],
+)
+def test_a_form_we_do_not_write_is_declined(message: str) -> None:
+    assert isinstance(understand(message + ':\n{"a": {"b": 1}}'), NotATask)
+
+
+@pytest.mark.parametrize(
+    ("message", "payload"),
+    [
+        ("Convert this CSV to a JSON object:", "```csv\na,b\n1,2\n```"),
+        ("Convertis ce CSV en JSON, une ligne par objet :", "```csv\na,b\n1,2\n```"),
+        ("Is this a valid service?", "```yaml\nservice:\n  name: x\n```"),
+        ("Lint this Python with pylint:", "```python\nimport os\n```"),
+        ("Does this Python compile to C?", "```python\nx = 1\n```"),
+    ],
+)
+def test_what_a_document_is_or_becomes_is_more_than_its_syntax(message: str, payload: str) -> None:
+    assert isinstance(understand(f"{message}\n{payload}"), NotATask)
+
+
+def test_yaml_is_indented_as_asked_where_it_is_not_converted() -> None:
+    task = understand("Format this YAML with 4 spaces:\n```yaml\na:\n  b: 1\n```")
+    assert isinstance(task, Intent)
+    assert task.options.indent == "    "
+
+
+def test_json_is_no_english_word() -> None:
+    task = understand('Contrôle ce JSON : {"a": 1}')
+    assert isinstance(task, Intent)
+    assert task.want.lang == "fr"
 
 
 def test_a_line_of_yaml_or_csv_is_not_read_as_instruction() -> None:

@@ -39,9 +39,14 @@ CHARS_PER_TOKEN = 2.0
 
 _FORCED = ("required",)
 _STANDING_ORDER = re.compile(
-    r"\b(?:from now on|always|never|every time|désormais|dorénavant|à partir de maintenant|toujours|jamais)\b",
-    re.IGNORECASE,
+    r"""\b(?:from\ now\ on|always|never|every|each|all|whenever|when\ i|rules?|rest\ of|any\ ?time|act\ as|means?
+    |(?:answer|respon|prefer|pretend|play|speak|talk|indent|sort)\w*|repl(?:y|ies)|tabs|spaces
+    |désormais|dorénavant|à\ partir\ de|toujours|jamais|chaque|tout|tous|toutes?|quand\ je|règles?
+    |(?:répon|préf[eé]r|jou|parl)\w*|signifient?|tabulations|espaces|tri[eé]\w*)\b""",
+    re.IGNORECASE | re.VERBOSE,
 )
+"""what an earlier turn may have agreed on about this answer, in words no grammar reads"""
+
 _UNSUPPORTED = ("logprobs", "top_logprobs", "audio", "prediction", "functions", "function_call", "web_search_options")
 
 

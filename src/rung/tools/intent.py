@@ -102,7 +102,7 @@ _ENGLISH = frozenset(
         r"\w+",
         """
     this the is are to it my please can you with only into of that and fix format validate check valid convert
-    json's return give answer minify sort keys spaces thanks hi hello does below following
+    return give answer minify sort keys spaces thanks hi hello does below following
     """,
     )
 )

@@ -140,8 +140,7 @@ def acts_of(said: Said, reading_words: frozenset[str]) -> set[str]:
             raise Unclear("only keys can be sorted")
         acts.add("sort")
     for role in said.values("role"):
-        told = any(pair <= reading_words for pair in _YOU_ARE)
-        if not told and (said.has("verb", "get") or said.has("verb", "ask")):
+        if not told_who(reading_words) and (said.has("verb", "get") or said.has("verb", "ask")):
             raise Unclear("a tool is asked for, not its work")
         acts.add(role)
     if said.values("sort"):
@@ -169,6 +168,11 @@ def acts_of(said: Said, reading_words: frozenset[str]) -> set[str]:
     _apply_questions(said, acts)
     _refuse_questions(said, acts)
     return acts
+
+
+def told_who(words: frozenset[str]) -> bool:
+    """``You are a formatter``: who is spoken to is told who they are."""
+    return any(pair <= words for pair in _YOU_ARE)
 
 
 def _from_one_form_to_the_other(said: Said) -> None:

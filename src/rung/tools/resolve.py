@@ -9,7 +9,7 @@ from rung.tools.cuts import NAMES, candidates, may_be_task, prose, short
 from rung.tools.intent import LANGUAGES, LOOSE, Intent, NotATask, Reading, read, words
 from rung.tools.lexicon import Feature
 from rung.tools.lossless import InvalidJson, Object, parse
-from rung.tools.meaning import DOCUMENTS, Said, Unclear, acts_of, decide
+from rung.tools.meaning import DOCUMENTS, Said, Unclear, acts_of, decide, told_who
 from rung.tools.payload import Part, Payload
 from rung.tools.result import CannotAnswer, Options
 
@@ -24,6 +24,7 @@ _QUALITIES = frozenset(
 _ERROR = re.compile(r"err(?:or|eur)|fail|exception|warn|\bbug|wrong|problem|crash", re.IGNORECASE)
 _EXIST = frozenset({"there", "any", "contain", "contains", "have", "has", "t", "contient", "comporte"})
 """words that ask whether an error exists, not only where"""
+_MANY = frozenset({"array", "list", "objects", "tableau", "liste", "objets", "row", "line", "record"})
 _VALUES = frozenset({"string", "chaine", "dict", "object", "objet", "array", "tableau"})
 _TYPES = tuple(f'"{name}"' for name in ("object", "array", "string", "number", "integer", "boolean", "null"))
 _SCHEMA_KEYS = frozenset(
@@ -49,6 +50,9 @@ _COMBINATIONS: dict[frozenset[str], str] = {
     frozenset({"convert", "minify"}): "convert",
 }
 
+
+LOOKED_AT = 8_000
+"""characters of a payload that is said to be broken, up to which it is parsed here (2 ms) to see whether it is"""
 
 MAX_SYSTEM = 600
 """characters of a system prompt that is read at all"""
@@ -201,25 +205,30 @@ def _dialects(said: Said) -> set[str]:
 
 def _refuse_meaning(said: Said, acts: set[str], language: str, words: frozenset[str], text: str) -> None:
     """Words that make a question of form one of content."""
-    told = (
-        said.syntax
-        or "validate" in said.acts
-        or said.adjs & {"valid", "broken", "parse"}
-        or not (said.values("ask") or "repair" in acts)
-    )
+    named = said.syntax or "validate" in said.acts or said.adjs & {"valid", "broken", "parse"}
+    told = named or not (said.values("ask") or "repair" in acts)
     if not told and _ERROR.search(text) and (language != "json" or _is_json(text)):
         raise Unclear("the error may be the one the payload tells of")
-    if "repair" in acts and not said.nouns & LANGUAGES and language == "json" and _is_json(text):
-        raise Unclear("what is to be repaired is not its syntax")
-    placed = (
-        {"exactly", "exact", "precise", "precis"} if words & {"where", "line", "ligne", "ou", "position"} else set()
-    )
+    faulty = "repair" in acts or "broken" in said.adjs or (bool(said.values("ask")) and not words & _EXIST)
+    looked = language == "json" and len(text) <= LOOKED_AT and "against" not in acts
+    if looked and faulty and not said.syntax and _is_json(text):
+        raise Unclear("what is wrong with it is not its syntax")
+    exact = {"exactly", "exact", "precise", "precis"}
+    placed = exact if words & {"where", "line", "ligne", "ou", "position"} else set()
     if acts & {"validate", "lint", "against"} and words & _QUALITIES - placed:
         raise Unclear("more than its syntax may be meant")
     if acts & {"validate", "lint", "against"} and (
         "for" in {value for kind, value in said.count if kind == "fill"} or "namedfile" in words
     ):
         raise Unclear("valid for a purpose may mean more than its syntax")
+    if said.has("fill", "role") and said.has("verb", "ask") and not told_who(words):
+        raise Unclear("what it is, is not for its syntax to say")  # "is this a valid program?"
+    if language == "csv" and "object" in words and said.target == {"json"} and not words & _MANY:
+        raise Unclear("rows become an array, not an object")
+    if ("fill", "oneline") in said.count and "minify" not in acts:
+        raise Unclear("where it goes it may have to be on one line, or escaped")
+    if "minify" in acts and said.target - {"json"}:
+        raise Unclear("a compact form we do not write there")
     if "repair" in acts and words & {"content", "contents", "contenu"}:
         raise Unclear("its content may be meant")
     if language in ("python", "sql") and words & _VALUES:
@@ -277,10 +286,14 @@ def _options(said: Said, acts: set[str], language: str, schema: str) -> Options:
             raise Unclear("an unusual indentation")
         if not acts & {"format", "sort", "repair", "convert"} or "minify" in acts:
             raise Unclear("an indentation without a format")
+        if "convert" in acts and said.target - {"json"} and indent != "  ":
+            raise Unclear("an indentation we do not write there")
     elif said.has("opt", "indent") and not acts & {"format", "sort", "repair", "minify"}:
         raise Unclear("an indentation without a format")
     if said.has("opt", "upper") and (language != "sql" or acts != {"format"}):
         raise Unclear("capitals for what?")
+    if said.has("opt", "header") and "csv" not in (language, *said.target):
+        raise Unclear("a header line without CSV")
     if said.has("opt", "alpha") and "sort" not in acts:
         raise Unclear("an order without a sort")
     if said.has("opt", "keep") and not acts & DOCUMENTS:
