@@ -236,7 +236,8 @@ class HitLearner:
             cost = self._cost(lesson.reference, len(call.raw), call.body)
             spend = await self._purse.reserve(cost) if not lesson.reference.stays_here else None
             if spend is None and not lesson.reference.stays_here:
-                audit.not_before = self._clock() + POOR
+                late = self._purse.affords(cost)  # there is money: the disk was too slow to note that it is spent
+                audit.not_before = self._clock() + (FIRST_WAIT if late else POOR)
                 return
             record = await self._world.ask(call, lesson.reference)
             if spend is not None:
