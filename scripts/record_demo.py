@@ -22,9 +22,10 @@ import orjson
 
 from rung import __version__, config
 from rung.cli.demo_mix import Ask, mix
-from rung.cli.recorded import Recording, label, save
+from rung.cli.recorded import FILE, Recording, label, save
 from rung.gateway import Gateway
 from rung.local.hardware import look
+from rung.local.upkeep import kept
 from rung.sim import RealClock, Scenario, simulator
 from rung.store.ledger import ClimbRow, tail
 
@@ -58,12 +59,13 @@ idle_unload = 0
 @click.option("--model", default="qwen2.5-coder:0.5b", show_default=True, help="Its name in the catalogue.")
 @click.option("--calls", default=260, show_default=True, type=click.IntRange(20))
 @click.option("--note", default="", help="What else is to be known of this machine.")
-def main(models: Path, model: str, calls: int, note: str) -> None:
+@click.option("--out", default=FILE, type=click.Path(path_type=Path), help="Where to write it.  [default: the package]")
+def main(models: Path, model: str, calls: int, note: str, out: Path) -> None:
     """See the module."""
-    asyncio.run(_record(models, model, list(mix(calls, SEED)), note))
+    asyncio.run(_record(models, model, list(mix(calls, SEED)), note, out))
 
 
-async def _record(models: Path, model: str, asked: list[Ask], note: str) -> None:
+async def _record(models: Path, model: str, asked: list[Ask], note: str, out: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="rung-record-") as folder:
         home = Path(folder)
         scenario = await asyncio.to_thread(_prepare, home, models, asked)
@@ -79,7 +81,7 @@ async def _record(models: Path, model: str, asked: list[Ask], note: str) -> None
                 await _ask_all(gateway, asked, lambda down: sim.use(_scenario(scenario, down)))
                 cells = gateway.trust_cells()["cells"]
             took = (time.monotonic() - started) / 60
-        await asyncio.to_thread(_keep, settings, cells, took, note)
+        await asyncio.to_thread(_keep, settings, cells, took, note, out)
 
 
 def _prepare(home: Path, models: Path, asked: list[Ask]) -> dict[str, Any]:
@@ -117,7 +119,7 @@ async def _ask_all(gateway: Gateway, asked: list[Ask], outage: Callable[[tuple[s
             click.echo(f"{number:4}  {one.kind:15} {result.path}")
 
 
-def _keep(settings: config.Settings, cells: list[dict[str, Any]], minutes: float, note: str) -> None:
+def _keep(settings: config.Settings, cells: list[dict[str, Any]], minutes: float, note: str, out: Path) -> None:
     if not cells:
         raise click.ClickException("nothing was compared: not a recording to show")
     climbs = [_plain(number, row) for number, row in enumerate(tail(settings.ledger.path, 1_000_000), 1)]
@@ -132,8 +134,9 @@ def _keep(settings: config.Settings, cells: list[dict[str, Any]], minutes: float
         minutes=minutes,
         climbs=climbs,
         cells=told,
+        upkeep=kept(settings.paths.models),
     )
-    click.echo(f"{save(recording):,} bytes, {len(climbs)} climbs: {label(recording)}")
+    click.echo(f"{save(recording, out):,} bytes, {len(climbs)} climbs: {label(recording)}")
 
 
 _DROPPED = ("id", "fingerprint", "tenant", "request_text", "answer_text")

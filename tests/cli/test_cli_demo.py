@@ -77,7 +77,7 @@ def test_the_live_part_writes_its_verdict(tmp_path):
     assert "the reference is down [simulated]" in done.stdout
     assert re.search(r"0:0\d +\d+ calls  tool .*% .* ms \$0\.00000 \| .*cloud", done.stdout)
     assert "; then live calls" in done.stdout
-    assert f"the whole of it: {page}" in done.stdout
+    assert f"the whole of it: {page.as_uri()}" in done.stdout
     told = page.read_text()
     assert "recorded on" in told
     assert str(tmp_path) not in told

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ from rung.errors import RungError
 from rung.gateway import Gateway
 from rung.local.fit import chosen_model
 from rung.local.hardware import look
+from rung.report.conclude import KINDS
 from rung.report.page import html
-from rung.report.render import KINDS
 from rung.report.verdict import Verdict
 from rung.result import Result
 from rung.sim import RealClock, Scenario, simulator
@@ -49,6 +50,8 @@ PAUSE = 0.25
 
 OUTAGE = (0.6, 0.7)
 """when the reference is down, as shares of the time"""
+
+_DISPLAYS = {"DISPLAY", "WAYLAND_DISPLAY"}
 
 DOWN = {"faults": [{"kind": "status", "status": 503, "rate": 1.0}]}
 LITTLE = {"thinking": "low"}
@@ -135,13 +138,22 @@ async def show(home: Path, seconds: float, page: Path) -> None:
             click.echo(f"{gateway.summary()} [providers simulated]")
             click.echo(f"watch it: {url}/\n")
             await _live(gateway, asked, seconds, lambda down: sim.use(Scenario.of(_broken(scenario, down))))
-            cells = gateway.trust_cells()["cells"]
+            told = gateway.trust_cells()
+            cells = told["cells"]
+            _say_semantic(told.get("semantic", ()))
     verdict = await asyncio.to_thread(_weigh, settings, cells, recording)
-    await asyncio.to_thread(page.write_text, html(verdict))
+    await asyncio.to_thread(_tell, verdict, page)
+
+
+def _tell(verdict: Verdict, page: Path) -> None:
+    """The end: the verdict in short, and the page it stands on, opened where somebody sits in front of a browser."""
+    page.write_text(html(verdict))
     click.echo(f"\n{KINDS[verdict.conclusion.kind].upper()}: {verdict.conclusion.text}")
-    for told in (*(number.text for number in verdict.conclusion.numbers), *verdict.labels):
-        click.echo(f"  - {told}")
-    click.echo(f"the whole of it: {page}")
+    for line in (*(number.text for number in verdict.conclusion.numbers), *verdict.labels):
+        click.echo(f"  - {line}")
+    click.echo(f"the whole of it: {page.absolute().as_uri()}")
+    if sys.stdout.isatty() and (sys.platform in ("darwin", "win32") or _DISPLAYS & os.environ.keys()):
+        click.launch(str(page.absolute()))
 
 
 async def _live(gateway: Gateway, asked: Iterable[Ask], seconds: float, outage: Callable[[bool], None]) -> None:
@@ -165,6 +177,15 @@ async def _live(gateway: Gateway, asked: Iterable[Ask], seconds: float, outage: 
             click.echo(counts.line(now))
         await asyncio.sleep(PAUSE)
     click.echo(counts.line(time.monotonic() - started))
+
+
+def _say_semantic(scopes: Iterable[Mapping[str, Any]]) -> None:
+    """What became of the rung that serves nothing before it is proved: two minutes are too short for that."""
+    watched = sum(scope["requests"] for scope in scopes)
+    if any(scope["state"] == "open" for scope in scopes):
+        click.echo(f"{'':5}semantic: open, {watched} requests watched")
+    elif watched:
+        click.echo(f"{'':5}semantic: in shadow, {watched} requests watched; about 1,000 alike are needed to prove it")
 
 
 def _broken(usual: dict[str, Any], down: bool) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from rung.doors.reply import usd
 from rung.doors.server import running
 from rung.gateway import Gateway
 from rung.ladder.trust import Cell
+from rung.report.conclude import KINDS
 from rung.report.page import html
-from rung.report.render import KINDS
 from rung.report.verdict import Verdict
 from rung.result import Result
 from rung.sim import RealClock, Scenario, simulator
