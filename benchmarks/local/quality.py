@@ -1,7 +1,9 @@
 """What the two local models are good for, beside the tools: `rung bench local`, task by task, and its report.
 
-    python benchmarks/local/quality.py --models FOLDER                 # about 2 hours of one core; goes on where it was
+    python benchmarks/local/quality.py --models FOLDER                 # about 3 hours of one core; goes on where it was
+    python benchmarks/local/quality.py --models FOLDER --model 1.5b    # one of them: both may run beside each other
     python benchmarks/local/quality.py --models FOLDER --report-only   # write the report of what there is
+    python benchmarks/local/quality.py --models FOLDER --judge-again   # what was said, by the judges as they are now
 
 Outcomes are kept in ``benchmarks/.work/local_quality.jsonl``; the report is ``results/local_quality.md`` and ``.json``;
 ``--failures FILE`` writes the failed cases.
@@ -10,6 +12,7 @@ Outcomes are kept in ``benchmarks/.work/local_quality.jsonl``; the report is ``r
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import subprocess
 import sys
@@ -20,14 +23,14 @@ import msgspec
 
 from rung.cli.bench_local import figures, read_known, table
 from rung.cli.bench_local_cases import TASKS, cases
-from rung.cli.bench_local_run import key_of
+from rung.cli.bench_local_run import judge, key_of
 
 HERE = Path(__file__).resolve().parents[1]
 KEPT = HERE / ".work" / "local_quality.jsonl"
 OUT = HERE / "results" / "local_quality.json"
 FILES = ("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf")
-ORDER = ("lint", "label", "short", "extract", "code", "json")
-"""the cheap ones first"""
+SIZES = ("0.5b", "1.5b")
+ORDER = ("lint", "label", "short", "code", "json", "extract")
 
 
 def report(count: int, seed: int, failures: Path | None) -> str:
@@ -60,20 +63,42 @@ def report(count: int, seed: int, failures: Path | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+async def judge_again(count: int, seed: int) -> int:
+    """Judge every outcome kept for these cases anew; -> how many came out otherwise."""
+    asked = {key_of(case): case for case in cases(seed, count, tuple(TASKS))}
+    known, changed = read_known(KEPT), 0
+    for outcome in known.values():
+        case = asked.get(outcome.key)
+        if case is None or outcome.right is None or not (outcome.said or outcome.right):
+            continue
+        problem = await judge(case, outcome.said, by_tool=outcome.model == "tool")
+        changed += outcome.right is not (not problem)
+        outcome.right, outcome.problem, outcome.prompt = not problem, problem, case["prompt"] if problem else ""
+    KEPT.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in known.values()))
+    return changed
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--models", type=Path, required=True, help="folder of the two GGUF files")
+    parser.add_argument("--model", choices=SIZES, help="only this one")
+    parser.add_argument("--task", action="append", choices=ORDER, help="only these")
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report-only", action="store_true")
+    parser.add_argument("--judge-again", action="store_true", help="with no other run under way")
     parser.add_argument("--failures", type=Path, help="write the failed cases here, JSONL")
     told = parser.parse_args()
     KEPT.parent.mkdir(exist_ok=True)
-    for name in () if told.report_only else FILES:
+    if told.judge_again:
+        print(f"{asyncio.run(judge_again(told.cases, told.seed))} judged otherwise")
+    for size, name in zip(SIZES, () if told.report_only or told.judge_again else FILES, strict=False):
+        if told.model not in (None, size):
+            continue
         if not (told.models / name).exists():
             print(f"skipped: {name} is not in {told.models}")
             continue
-        for task in ORDER:
+        for task in told.task or ORDER:
             command = [
                 sys.executable,
                 "-m",

@@ -258,3 +258,25 @@ def test_a_killed_gateway_leaves_no_orphan(tmp_path: Path, model_file: Path) -> 
         await until(lambda: gone(pid))
 
     asyncio.run(wait())
+
+
+async def test_a_stop_while_the_process_is_being_started_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, begun, made = asyncio.create_subprocess_exec, asyncio.Event(), list[asyncio.subprocess.Process]()
+
+    async def slowly(*command: str, **more: Any) -> asyncio.subprocess.Process:
+        begun.set()
+        await asyncio.sleep(0.01)
+        made.append(await real(*command, **more))
+        return made[0]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(gguf())
+    engine = Engine(path, alias="tiny", threads=1, command=child(tmp_path))
+    await engine.start()
+    await begun.wait()
+    await engine.stop()
+    assert engine.state == "stopped"
+    assert [process.returncode for process in made] == [-9]

@@ -27,10 +27,10 @@ class Ngrams:
 
 class Speculative:
     def __init__(self):
-        self.types, self.ngram_mod = [], Ngrams()
+        self.types, self.ngram_simple = [], Ngrams()
 
 class common_speculative_type:
-    COMMON_SPECULATIVE_TYPE_NGRAM_MOD = "ngram_mod"
+    COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE = "ngram_simple"
 
 class CommonParams:
     def __init__(self):
@@ -42,7 +42,7 @@ class Server:
     def __init__(self, params):
         print("chatter on stdout", flush=True)
         told = {key: value for key, value in vars(params).items() if not hasattr(value, "__dict__")}
-        told["drafts"] = params.speculative.types + list(vars(params.speculative.ngram_mod).values())
+        told["drafts"] = params.speculative.types + list(vars(params.speculative.ngram_simple).values())
         told |= {"path": params.model.path, "threads": [params.cpuparams.n_threads, params.cpuparams_batch.n_threads]}
         print(json.dumps(told, default=sorted), file=sys.stderr, flush=True)
         if params.model.path == "broken":
@@ -116,16 +116,16 @@ def test_what_llama_cpp_is_told(start: Start) -> None:
     assert told["n_batch"] == told["n_ubatch"] == 32
     assert told["slot_save_path"] == "/kept/"
     assert told["no_extra_bufts"] is False
-    assert told["drafts"] == ["ngram_mod", 8, 2, 16]
+    assert told["drafts"] == ["ngram_simple", 8, 15]
 
 
 def test_a_draft_and_its_start_fit_into_a_batch(start: Start) -> None:
-    tuning = Tuning(batch=8, drafts=Drafts(match=4, least=20, most=64), repack=False)
+    tuning = Tuning(batch=8, drafts=Drafts(match=4, most=64), repack=False)
     child = start({**TOLD, **tuning.told()})
     said(child)
     log = child.communicate(timeout=20)[1].decode().splitlines()
     told = json.loads(next(line for line in log if line.startswith("{")))
-    assert told["drafts"] == ["ngram_mod", 4, 7, 7]  # llama.cpp aborts where it does not
+    assert told["drafts"] == ["ngram_simple", 4, 7]  # llama.cpp aborts where it does not
     assert told["no_extra_bufts"] is True
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rung.local import speeds
-from rung.local.speeds import RATE, Speed, Speeds, Timings, timings
+from rung.local.speeds import RATE, Kept, Speed, Speeds, Timings, Trial, keep, kept, timings
 
 
 def test_the_first_answer_counts_whole_and_later_ones_their_share() -> None:
@@ -71,15 +71,24 @@ def test_speeds_outlive_a_restart(tmp_path: Path) -> None:
     second = Speeds(tmp_path / "models")
     second.load()
     assert second.of("a") == first.of("a")
-    assert set(speeds.speeds(tmp_path / "models")) == {"a"}
+    assert set(kept(tmp_path / "models").used) == {"a"}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"used": {"a": 1}}', b"\xff"])
 def test_a_damaged_file_is_an_empty_one(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "used.json").write_bytes(content)
+    (tmp_path / "speeds.json").write_bytes(content)
     told = Speeds(tmp_path)
     told.load()
     assert told.of("a") == Speed()
+
+
+def test_what_is_tried_meanwhile_is_kept_too(tmp_path: Path) -> None:
+    told = Speeds(tmp_path)
+    told.of("a").loaded(1.0)
+    tried = Trial(4, 30.0, 9.0, 1, "2026-11-22")
+    keep(tmp_path, Kept({"a.gguf": tried}, {}))
+    told.save()
+    assert kept(tmp_path) == Kept({"a.gguf": tried}, {"a": Speed(load=1.0)})
 
 
 def test_a_disk_that_refuses_costs_nothing_else(tmp_path: Path) -> None:
@@ -96,4 +105,4 @@ def test_what_is_remembered_is_bounded(tmp_path: Path, monkeypatch: pytest.Monke
         told.of(str(number)).loaded(1.0)
         told.of("0").loaded(1.0)  # used again and again: it stays
     told.save()
-    assert set(speeds.speeds(tmp_path)) == {"0", "8", "9"}
+    assert set(kept(tmp_path).used) == {"0", "8", "9"}

@@ -23,7 +23,7 @@ def test_what_was_measured_is_remembered_by_file(tmp_path: Path) -> None:
 
 
 def test_a_broken_memory_is_no_memory(tmp_path: Path) -> None:
-    (tmp_path / "speeds.json").write_text('{"a.gguf": {"bytes": "many"}}')
+    (tmp_path / "speeds.json").write_text('{"tried": {"a.gguf": {"bytes": "many"}}}')
     assert recall(tmp_path, "a.gguf", 4) is None
 
 

@@ -103,6 +103,43 @@ async def test_an_answer_cut_by_its_limit_is_told_as_that(monkeypatch: pytest.Mo
     assert answer.evidence.finish_reason == "length"
 
 
+PERSON = SCHEMA | {"properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"]}
+FLAT = {"type": "json_schema", "json_schema": {"name": "p", "schema": PERSON}}
+
+
+async def test_a_flat_object_is_filled_in_member_by_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, provider = adapter(monkeypatch, "Ada", " 36")
+    call = make_call("Who?", body={"response_format": FLAT, "max_tokens": 50, "temperature": 0, "user": "u"})
+    answer = await ours.chat(call, "m", Deadlines())
+    assert await content(answer) == '{"name": "Ada", "age": 36}'
+    assert (answer.evidence.finish_reason, answer.evidence.complete, answer.evidence.cost) == ("stop", True, 0)
+    assert [asked["messages"][-1]["content"] for asked in provider.asked] == ['{"name": "', '{"name": "Ada", "age": ']
+    assert [asked["stop"] for asked in provider.asked] == [['"'], [",", "}", "\n"]]
+    assert all(asked["max_tokens"] == 50 and "grammar" not in asked for asked in provider.asked)
+
+
+async def test_what_does_not_fit_a_member_is_left_to_the_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, provider = adapter(monkeypatch, "Ada", "old", '{"name": "Ada", "age": 36}')
+    answer = await ours.chat(make_call("Who?", body={"response_format": FLAT}), "m", Deadlines())
+    assert await content(answer) == '{"name": "Ada", "age": 36}'
+    assert "grammar" in provider.asked[2]
+
+
+async def test_a_member_cut_by_the_limit_ends_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, provider = adapter(monkeypatch, "Ada Love")
+    answer = await ours.chat(make_call("Who?", body={"response_format": FLAT, "max_tokens": 2}), "m", Deadlines())
+    assert await content(answer) == '{"name": "Ada Love'
+    assert answer.evidence.finish_reason == "length"
+    assert len(provider.asked) == 1
+
+
+async def test_a_stream_is_not_held_back_to_be_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, provider = adapter(monkeypatch, '{"name": "Ada", "age": 36}')
+    call = make_call("Who?", stream=True, body={"response_format": FLAT, "stream": True})
+    assert await content(await ours.chat(call, "m", Deadlines())) == '{"name": "Ada", "age": 36}'
+    assert "grammar" in provider.asked[0]
+
+
 async def test_a_schema_that_cannot_be_enforced_is_refused_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, provider = adapter(monkeypatch)
     form = {"type": "json_schema", "json_schema": {"name": "p", "schema": {"uniqueItems": True}}}

@@ -21,7 +21,7 @@ import msgspec
 
 from rung.cli.bench_local_cases import TASKS, Case, cases
 from rung.cli.bench_local_code import interpreter
-from rung.cli.bench_local_run import CONTEXT, Outcome, Subject, ask, embedded, key_of, tools
+from rung.cli.bench_local_run import CONTEXT, UNANSWERED, Outcome, Subject, ask, embedded, key_of, tools
 from rung.cli.bench_local_run import served as hosted
 from rung.config.paths import paths
 from rung.errors import ConfigError, ModelFileError
@@ -75,7 +75,10 @@ def _row(name: str, task: str, group: list[Outcome]) -> dict[str, Any]:
     judged = [one for one in group if one.right is not None]
     right = sum(bool(one.right) for one in judged)
     low, high = wilson(right, len(judged))
-    row: dict[str, Any] = {"model": name, "task": task, "n": len(judged), "declined": len(group) - len(judged)}
+    lost = sum(one.problem.startswith(UNANSWERED) for one in group)
+    row: dict[str, Any] = {"model": name, "task": task, "n": len(judged), "declined": len(group) - len(judged) - lost}
+    if lost:
+        row["unanswered"] = lost
     if not judged:
         return row
     times = sorted(one.seconds for one in judged)
@@ -132,7 +135,8 @@ async def run(
                 outcome = known.get((subject.name, key_of(case)))
                 if outcome is None:
                     outcome = await ask(subject, case)
-                    await asyncio.to_thread(keep, outcome)
+                    if not outcome.problem.startswith(UNANSWERED):
+                        await asyncio.to_thread(keep, outcome)
                 out.append(outcome)
     return out
 

@@ -110,7 +110,8 @@ def _record(rng: random.Random, depth: int = 0) -> dict[str, Any]:
 
 
 def json_case(rng: random.Random) -> Case:
-    """Half: pretty-print with 2 spaces; half: repair. Truth: ``{"value", "text"?}``; the text must match too."""
+    """Half: pretty-print with 2 spaces; half: repair. Truth: ``{"value", "text"?}``; with a text, the answer must be
+    indented by 2 spaces a level as well."""
     value = _record(rng)
     while len(json.dumps(value)) > 260:
         value = _record(rng)
@@ -242,22 +243,15 @@ _MESSAGES: dict[str, tuple[str, ...]] = {
 }
 
 
-_LABEL = f"""Which team should read the last message? Answer with one of: {", ".join(LABELS)}
+_LABEL = f"""Answer with one of: {", ".join(LABELS)}
 
-Message: The amount on my bill is too high.
-Team: billing
-
-Message: The installer stops at the second step.
-Team: technical
-
-Message: My order has not come yet.
-Team: shipping
-
-Message: I want to use another user name.
-Team: account
-
-Message: Great service, I am very happy.
-Team: feedback"""
+You sort the messages that customers write to a shop:
+- billing: charges, invoices, refunds, payments
+- technical: something does not work, errors, crashes
+- shipping: parcels, deliveries, tracking
+- account: passwords, logins, profiles, addresses
+- feedback: praise, wishes, opinions"""
+"""a line for every label: with an example for each instead, the 1.5B got 48 % right"""
 
 
 def label_case(rng: random.Random) -> Case:
@@ -268,7 +262,7 @@ def label_case(rng: random.Random) -> Case:
     greeting = rng.choice(("", "Hi, ", "Hello! ", "Good morning. ", f"This is {rng.choice(_NAMES)}. ", "Hey there, "))
     closing = rng.choice(("", " Thanks.", f" Regards, {rng.choice(_NAMES)}", " Please help.", f" (ref {number * 7})"))
     message = greeting + rng.choice(_MESSAGES[label]).format(**fill) + closing
-    return {"prompt": f"{_LABEL}\n\nMessage: {message}\nTeam:", "truth": label, "labels": list(LABELS), "max_tokens": 8}
+    return {"prompt": f"{_LABEL}\n\nMessage: {message}", "truth": label, "labels": list(LABELS), "max_tokens": 8}
 
 
 _ORDER = {

@@ -11,7 +11,7 @@ from typing import Any
 from rung import sandbox
 from rung.errors import InvalidRequestError
 
-_LIMITS = sandbox.Limits(seconds=5.0, processes=8)
+_LIMITS = sandbox.Limits(seconds=20.0, processes=8)  # of wall clock: the machine may be busy
 
 _PASSED = 83
 """exit code of a program that came to its end: an answer that exits by itself has not"""

@@ -20,7 +20,7 @@ from rung.answer import Answer
 from rung.call import Call
 from rung.cli.bench_local_cases import Case
 from rung.cli.bench_local_code import passes
-from rung.errors import ModelFileError, RungError
+from rung.errors import ConnectFault, EngineFault, ModelFileError, RungError, TimeoutFault
 from rung.ladder.rung import Rung
 from rung.local.embedded import Embedded
 from rung.local.engine import Engine
@@ -31,14 +31,20 @@ from rung.rungs.tool import ToolRung
 from rung.wire.client import Client, Origin
 
 CONTEXT = 2048
+UNANSWERED = "unanswered: "
+"""begins the problem of a case that the machine is to blame for, not the model"""
+
 _LOAD = 300.0
 _DEADLINE = 600.0
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _FENCE = re.compile(r"```[\w-]*\n(.*?)\n?```", re.DOTALL)
 
 
 class Outcome(msgspec.Struct):
-    """One case asked. `right` is None where the rung declined. `cpu`: seconds of the engine's process, None if it
-    is not ours. `probability`: the label's, where the answer is one."""
+    """One case asked. `right` is None where the rung declined, or could not answer in time (`UNANSWERED`).
+
+    `cpu`: seconds of the engine's process, None if it is not ours. `probability`: the label's, where it is one.
+    """
 
     model: str
     task: str
@@ -127,6 +133,8 @@ async def ask(subject: Subject, case: Case) -> Outcome:
     burnt, start = _cpu(subject.pid()), time.perf_counter()
     try:
         answer = await subject.rung.attempt(call)
+    except (ConnectFault, EngineFault, TimeoutFault) as error:
+        outcome.right, outcome.problem = None, f"{UNANSWERED}{error.message}"
     except RungError as error:
         outcome.problem = f"{error.code}: {error.message}"
     else:
@@ -164,7 +172,18 @@ def _json(said: str, truth: dict[str, Any]) -> str:
         return "it is not JSON"
     if json.dumps(value, sort_keys=True) != json.dumps(truth["value"], sort_keys=True):
         return "the value differs"
-    return "" if said == truth.get("text", said) else "it is not indented as asked"
+    return "" if "text" not in truth or _indented(said) else "it is not indented as asked"
+
+
+def _indented(said: str) -> bool:
+    """On several lines, each 2 spaces for every level open before it? A small list or object may share a line."""
+    depth = 0
+    for line in said.splitlines():
+        bare = _TEXT.sub("", line.lstrip(" "))
+        if len(line) - len(line.lstrip(" ")) != 2 * (depth - (bare[:1] in ("}", "]"))):
+            return False
+        depth += bare.count("{") + bare.count("[") - bare.count("}") - bare.count("]")
+    return "\n" in said
 
 
 def _word(said: str, truth: str) -> str:

@@ -74,7 +74,8 @@ class Embedded:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._rest: tuple[State, str] = ("gone", STOPPED)
-        self._squeezed = False
+        self._squeezed = ""
+        """why nothing may be loaded; empty while it may"""
         self._load_began = 0.0
         engine.on_change = self._changed
 
@@ -103,10 +104,12 @@ class Embedded:
 
     async def _reload(self, why: str) -> None:
         await self._unload("loading", why)
-        await self._load()
+        if not self._squeezed:
+            await self._load()
 
     async def stop(self) -> None:
         self._quiet()
+        self._squeezed = ""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -125,15 +128,15 @@ class Embedded:
         if not self._squeezed:
             if self.health.state == "gone":
                 return
-            self._squeezed = True
+            self._squeezed = why
             self.health.become("gone", why)
         if self.engine.state != "stopped" and not self._lock.locked() and (hard or not self.desk.running):
-            self._spawn(self._unload("gone", self.health.detail))
+            self._spawn(self._unload("gone", self._squeezed))
 
     def relax(self) -> None:
         """There is room again."""
         if self._squeezed and not self._lock.locked():
-            self._squeezed = False
+            self._squeezed = ""
             loaded = self.engine.state == "ready"
             self.health.become("ready", "" if loaded else "there is room again; the next call loads it", loaded=loaded)
 
@@ -167,7 +170,7 @@ class Embedded:
 
     def _changed(self, state: engines.State, detail: str) -> None:
         if state == "stopped":
-            self.health.become(*self._rest)
+            self.health.become(*(("gone", self._squeezed) if self._squeezed else self._rest))
         if state == "stopped" or self._squeezed:
             return
         if state == "loading":

@@ -25,15 +25,13 @@ from typing import Literal
 
 from rung.errors import ModelFileError
 from rung.local.gguf import read_header
-from rung.local.tuning import Tuning
+from rung.local.tuning import DEFAULT_TUNING, Tuning
 from rung.wire.origin import Origin
 
 State = Literal["stopped", "loading", "ready", "restarting", "failed"]
 
 DEFAULT_CONTEXT = 8192
 """tokens; room for a file and its question. The 1.5B needs 224 MiB for it, and takes minutes to read it on 2 cores."""
-
-DEFAULT_TUNING = Tuning()
 
 _CHILD = (sys.executable, "-P", "-m", "rung.local.engine_child")
 _LOG_LINES = 40
@@ -195,9 +193,8 @@ class Engine:
             "api_key": api_key,
             **self.tuning.told(),
         }
-        pipe = asyncio.subprocess.PIPE
         try:
-            child = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=pipe)
+            child = await _started(self._command)
         except OSError as error:
             return f"the engine's process could not be started: {error.strerror}", False, 0.0
         log = asyncio.create_task(self._keep_log(child.stderr))
@@ -231,6 +228,8 @@ class Engine:
                 child.kill()
                 await child.wait()
             await log
+            assert child.stdout is not None
+            await child.stdout.read()  # to its end, or its pipe would outlive the loop
 
     async def _load(self, child: asyncio.subprocess.Process, told: dict[str, object]) -> str | None:
         """Hand over the configuration and wait for the port. -> the child's own complaint, if it has one."""
@@ -263,6 +262,20 @@ class Engine:
             *lines, rest = (rest + block).split(b"\n")
             self._log.extend(line[:_LOG_LINE_BYTES].decode(errors="replace") for line in lines)
             rest = rest[:_LOG_LINE_BYTES]
+
+
+async def _started(command: Sequence[str]) -> asyncio.subprocess.Process:
+    """Start a process with pipes; one that is still being started when this is cancelled is ended."""
+    pipe = asyncio.subprocess.PIPE
+    starting = asyncio.ensure_future(asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            child = await starting
+            child.kill()
+            await child.communicate()
+        raise
 
 
 def _ending(code: int) -> str:

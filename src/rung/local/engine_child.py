@@ -90,9 +90,9 @@ def _serve(told: dict[str, Any]) -> Any:
     if told["heads"]:
         params.slot_save_path = told["heads"].rstrip("/") + "/"
     if told["drafts"]:
-        params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_NGRAM_MOD]
-        drafts = params.speculative.ngram_mod
-        drafts.n_match, drafts.n_min, drafts.n_max = told["drafts"]
+        params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE]
+        drafts = params.speculative.ngram_simple
+        drafts.size_n, drafts.size_m = told["drafts"]
     params.fit_params = False  # rung.local.fit has decided already; never shrink the context silently
     params.offline = True
     params.ui = False

@@ -10,6 +10,7 @@ from rung.errors import ModelFileError
 from rung.local.catalogue import Row, row, rows
 from rung.local.hardware import Hardware
 from rung.local.installed import serving
+from rung.local.tuning import DEFAULT_TUNING, Tuning
 
 MiB = 1024 * 1024
 
@@ -18,7 +19,8 @@ OVERHEAD = 36 * MiB
 
 PER_TOKEN = 400
 """bytes a word of the vocabulary takes: its texts, its look-up tables, its place in the output buffers.
-Both figures are fitted to measured peaks: 135M 240 MiB, 0.5B 639, 1.5B 1873 at 4096 tokens of context."""
+Both figures are fitted to measured peaks at 4096 tokens of context, before any prompt is kept: 135M 240 MiB, 0.5B
+639, 1.5B 1873."""
 
 MARGIN = 512 * MiB
 """left to everything else on the machine"""
@@ -39,14 +41,16 @@ class Shape(Protocol):
     def vocabulary(self) -> int: ...
 
 
-def ram_needed(file_bytes: int, shape: Shape, *, context: int, slots: int = 1) -> int:
-    """Bytes of memory the engine takes, all of it touched: file + KV cache + repacked weights + vocabulary + overhead.
+def ram_needed(file_bytes: int, shape: Shape, *, context: int, slots: int = 1, tuning: Tuning = DEFAULT_TUNING) -> int:
+    """Bytes of memory the engine takes, all of it touched: file + KV cache + repacked weights + kept prompts +
+    vocabulary + overhead.
 
     KV cache: keys and values (2) x layers x KV heads x head width x context x slots x 2 bytes (f16).
     llama.cpp copies Q4_K weights into a layout its CPU kernels like, beside the mapped file.
     """
     kv = 2 * shape.layers * shape.kv_heads * shape.head_dim * context * slots * 2
-    return file_bytes + kv + shape.q4_k_bytes + PER_TOKEN * shape.vocabulary + OVERHEAD
+    repacked = shape.q4_k_bytes if tuning.repack else 0
+    return file_bytes + kv + repacked + tuning.kept_prompts + PER_TOKEN * shape.vocabulary + OVERHEAD
 
 
 def fits(model: Row, hardware: Hardware, *, context: int) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 from rung.errors import ModelFileError
 from rung.local import hardware
 from rung.local.embedded import Embedded
+from rung.local.engine import Engine
 from rung.local.fit import ram_needed
 from rung.local.gguf import read_header
 
@@ -62,12 +62,13 @@ class Guard:
         """Bytes the model takes when it is loaded, 0 where its file does not say."""
         if self._need is None:
             engine = self._backend.engine
-            self._need = await asyncio.to_thread(_needed, engine.model_path, engine.context, engine.slots)
+            self._need = await asyncio.to_thread(_needed, engine)
         return self._need
 
 
-def _needed(path: Path, context: int, slots: int) -> int:
+def _needed(engine: Engine) -> int:
     try:
-        return ram_needed(path.stat().st_size, read_header(path), context=context, slots=slots)
+        size, header = engine.model_path.stat().st_size, read_header(engine.model_path)
     except (OSError, ModelFileError):
         return 0
+    return ram_needed(size, header, context=engine.context, slots=engine.slots, tuning=engine.tuning)

@@ -82,25 +82,58 @@ def timings(data: bytes) -> Timings | None:
     return None
 
 
-_FILE = "used.json"
+class Trial(msgspec.Struct):
+    """What one file reached when it was tried on this machine. `bytes` tells it from another file of that name."""
+
+    bytes: int
+    prompt: float
+    generation: float
+    threads: int
+    at: str
+    """the day, ISO 8601"""
+    watts: float | None = None
+
+
+class Kept(msgspec.Struct):
+    """The file: what was `tried`, by file name, and what was `used`, by a key that says what the speed depends on
+    (the backend, the model, the exact weights, the threads)."""
+
+    tried: dict[str, Trial] = {}
+    used: dict[str, Speed] = {}
+
+
+_FILE = "speeds.json"
 _MOST = 100
 """models remembered"""
 
 
-class Speeds:
-    """The speeds of every model that was used here, kept beside the model files in `used.json`.
+def kept(folder: Path) -> Kept:
+    """What is known of the models of `folder`; a file that is missing or damaged counts as empty. Blocks."""
+    try:
+        return msgspec.json.decode((folder / _FILE).read_bytes(), type=Kept)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return Kept()
 
-    A key says what the speed depends on: the backend, the model, the exact weights, the threads.
-    """
+
+def keep(folder: Path, told: Kept) -> None:
+    """Replace the file whole. Raises OSError. Blocks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{_FILE}.{os.getpid()}.part"
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(told)))
+    os.replace(part, folder / _FILE)
+
+
+class Speeds:
+    """The speeds of every model that was used here, kept beside the model files."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / _FILE
+        self._folder = folder
         self._known: dict[str, Speed] = {}
         self._saved = b""
 
     def load(self) -> None:
-        """Read the file; one that is missing or damaged counts as empty. Blocks."""
-        self._known = speeds(self._path.parent)
+        """Read the file. Blocks."""
+        self._known = kept(self._folder).used
         self._saved = self._encoded()
 
     def of(self, key: str) -> Speed:
@@ -112,29 +145,21 @@ class Speeds:
         return found
 
     def save(self) -> None:
-        """Write what has changed, the file replaced whole. A disk that refuses costs only the memory. Blocks."""
+        """Write what has changed, and keep what was tried meanwhile. A disk that refuses costs only memory. Blocks."""
         data = self._encoded()
         if data == self._saved:
             return
-        part = self._path.with_suffix(".json.part")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data)
-            os.replace(part, self._path)
+            keep(self._folder, Kept(kept(self._folder).tried, self._seen()))
         except OSError:
             return
         self._saved = data
 
     def _encoded(self) -> bytes:
-        return msgspec.json.format(msgspec.json.encode({key: one for key, one in self._known.items() if one.seen}))
+        return msgspec.json.encode(self._seen())
 
-
-def speeds(folder: Path) -> dict[str, Speed]:
-    """What the models of `folder` have really done on this machine, by key. Blocks."""
-    try:
-        return msgspec.json.decode((folder / _FILE).read_bytes(), type=dict[str, Speed])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return {}
+    def _seen(self) -> dict[str, Speed]:
+        return {key: one for key, one in self._known.items() if one.seen}
 
 
 def _mean(old: float, new: float) -> float:

@@ -1,12 +1,11 @@
 """Run a model for a few seconds and see how fast it really is.
 
-What was measured is kept beside the models, by file name and size: predictions are corrected by it.
+What was measured is kept by file name and size (`rung.local.speeds`): predictions are corrected by it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from rung.local.energy import between, joules
 from rung.local.engine import Engine
 from rung.local.installed import serving
 from rung.local.predict import Measured
-from rung.local.speeds import speeds
+from rung.local.speeds import Kept, Trial, keep, kept
+from rung.local.tuning import Tuning
 from rung.wire.client import Client, Deadlines
 
-_FILE = "speeds.json"
 _PROMPT = "The quick brown fox packs its bag and counts: one, two, three, four, five, six, seven, eight. "
 _WARM_UP, _REPEATS, _OUTPUT = 1, 12, 48
 """copies of `_PROMPT` read (about 24 tokens each), and tokens generated: some five seconds of the 1.5B on one core"""
@@ -40,24 +39,22 @@ class _Completion(msgspec.Struct):
     timings: _Timings
 
 
-class Trial(msgspec.Struct):
-    """What one file reached on this machine. `bytes` tells it from another file of that name."""
-
-    bytes: int
-    prompt: float
-    generation: float
-    threads: int
-    at: str
-    """the day, ISO 8601"""
-    watts: float | None = None
-
-
 async def trial(model: Path, *, threads: int, context: int, load_deadline: float = 300.0) -> Measured:
     """Load `model`, read a prompt, generate some tokens, unload it.
 
+    Without drafts: what they gain depends on what is said.
+
     Raises ModelFileError with the engine's own words if it cannot be run.
     """
-    engine = Engine(model, alias="trial", threads=threads, context=context, load_deadline=load_deadline, delays=())
+    engine = Engine(
+        model,
+        alias="trial",
+        threads=threads,
+        context=context,
+        load_deadline=load_deadline,
+        delays=(),
+        tuning=Tuning(drafts=None),
+    )
     client = Client()
     try:
         await engine.start()
@@ -92,20 +89,16 @@ async def trial(model: Path, *, threads: int, context: int, load_deadline: float
 
 
 def remember(models_dir: Path, model: Path, measured: Measured, day: str) -> None:
-    """Keep what `model` reached; the file is replaced whole."""
-    kept = _load(models_dir)
-    kept[model.name] = Trial(
-        model.stat().st_size, measured.prompt, measured.generation, measured.threads, day, measured.watts
-    )
-    models_dir.mkdir(parents=True, exist_ok=True)
-    part = models_dir / f"{_FILE}.part"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(kept)))
-    os.replace(part, models_dir / _FILE)
+    """Keep what `model` reached. Raises OSError."""
+    told = kept(models_dir)
+    size = model.stat().st_size
+    tried = Trial(size, measured.prompt, measured.generation, measured.threads, day, measured.watts)
+    keep(models_dir, Kept({**told.tried, model.name: tried}, told.used))
 
 
 def recall(models_dir: Path, file: str, size: int) -> Measured | None:
     """What the model file of that name and size reached here, if it was ever tried."""
-    found = _load(models_dir).get(file)
+    found = kept(models_dir).tried.get(file)
     if found is None or found.bytes != size:
         return None
     return Measured(found.prompt, found.generation, found.threads, found.watts)
@@ -119,7 +112,7 @@ def measured_here(model: Row, models_dir: Path) -> Measured | None:
         return None
     tried = recall(models_dir, version.file, version.bytes)
     beginning = f"embedded/{model.alias}/{version.sha256[:12]}/"
-    for key, speed in speeds(models_dir).items():
+    for key, speed in kept(models_dir).used.items():
         threads = key.removeprefix(beginning).removesuffix(" threads")
         if (
             key.startswith(beginning)
@@ -131,10 +124,3 @@ def measured_here(model: Row, models_dir: Path) -> Measured | None:
             watts = None if tried is None else tried.watts
             return Measured(speed.prompt, speed.generation, int(threads), watts)
     return tried
-
-
-def _load(models_dir: Path) -> dict[str, Trial]:
-    try:
-        return msgspec.json.decode((models_dir / _FILE).read_bytes(), type=dict[str, Trial])
-    except (OSError, msgspec.DecodeError):
-        return {}

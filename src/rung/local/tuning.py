@@ -11,16 +11,17 @@ MiB = 1024 * 1024
 
 
 class Drafts(msgspec.Struct, frozen=True):
-    """Drafts looked up in the prompt and in what was said before: after `match` known tokens, `least` to `most` more.
+    """Drafts looked up in the conversation so far: after its last `match` tokens, the up to `most` that followed them
+    when they were said before.
 
     They are checked by the model in one step and kept only where it would have said the same, so they change the
     speed and not what is said (but for rounding: a batch of another size may break a tie otherwise). With a long
-    `match` nothing is drafted where nothing is repeated, so ordinary chat pays nothing.
+    `match` little is drafted where nothing is repeated, so ordinary chat pays nothing. llama.cpp decides 16 tokens in
+    one step at little more than 8, so a draft fills a step of 16: shorter ones gain less.
     """
 
     match: int = 8
-    least: int = 2
-    most: int = 16
+    most: int = 15
 
 
 class Tuning(msgspec.Struct, frozen=True):
@@ -48,8 +49,11 @@ class Tuning(msgspec.Struct, frozen=True):
         most = 0 if drafts is None else min(drafts.most, self.batch - 1)
         return {
             "batch": self.batch,
-            "drafts": None if drafts is None else [drafts.match, min(drafts.least, most), most],
+            "drafts": None if drafts is None else [drafts.match, most],
             "kept_prompts_mib": self.kept_prompts // MiB,
             "repack": self.repack,
             "heads": "" if self.heads is None else str(self.heads),
         }
+
+
+DEFAULT_TUNING = Tuning()

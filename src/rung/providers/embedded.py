@@ -20,10 +20,10 @@ from rung import completion
 from rung.answer import Answer, Event, Evidence, Usage
 from rung.call import Call
 from rung.errors import BadAnswerFault, ConnectFault, EngineFault, Fault
-from rung.local import grammar, labels
+from rung.local import fields, grammar, labels
 from rung.local.backend import Backend
 from rung.local.heads import Heads
-from rung.local.speculate import Gauge, Kind, drafted, kind_of
+from rung.local.speculate import Gauge, drafted, task_of
 from rung.local.speeds import timings
 from rung.local.toolcalls import read_tool_calls
 from rung.providers.endpoint import Endpoint, Price
@@ -45,6 +45,8 @@ _PROGRESSING: dict[str, Any] = {
 
 _LOOKED_AT = 40
 """tokens whose probability is looked at where a label is chosen"""
+
+_SAMPLING = ("temperature", "top_p", "seed")
 
 _MOST_HEADS = 1000
 """remembered as met in this life of the engine"""
@@ -76,7 +78,8 @@ class Embedded:
     async def chat(self, call: Call, model: str, deadlines: Deadlines) -> Answer:
         """Answer a call, held to the schema it asks for if any.
 
-        A call that leaves only a few labels is answered from their probabilities. Raises EngineFault if the engine
+        A call that leaves only a few labels is answered from their probabilities, a flat object is filled in member by
+        member. Raises EngineFault if the engine
         is not there or breaks off, RejectedFault (400) for a schema that cannot be enforced, else as
         `OpenAICompatible.chat`.
         """
@@ -92,10 +95,13 @@ class Embedded:
             choice = labels.read(call.body)
             if choice is not None and (answer := await self._choose(call, model, choice, deadlines)) is not None:
                 return answer
+            form = None if call.stream else fields.read(call.body)
+            if form is not None and (answer := await self._fill(call, model, form, deadlines)) is not None:
+                return answer
             answer = await self._provider(origin).chat(_streamed(call, tools, schema), model, deadlines)
             assert answer.events is not None
             usage = call.include_usage or not call.stream or bool(tools)
-            clean = self._clean(answer.events, usage=usage, kind=kind_of(call.body))
+            clean = self._clean(answer.events, usage=usage, task=task_of(call))
             answer.events = clean if schema is None or tools else _checked(answer, clean, schema[0])
             if call.stream and not tools:
                 return answer
@@ -184,31 +190,59 @@ class Embedded:
         self, call: Call, model: str, begun: str, deadlines: Deadlines
     ) -> tuple[list[tuple[str, float]], Usage | None]:
         """The likeliest tokens after the answer has `begun`, with their probabilities, and what asking took."""
+        told = {"max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": _LOOKED_AT}
+        frames, evidence = await self._go_on(call, model, begun, told, deadlines)
+        for chunk in chunks(frames):
+            for part in chunk.get("choices") or ():
+                for token in (part.get("logprobs") or {}).get("content") or ():
+                    likely = [(one["token"], math.exp(one["logprob"])) for one in token["top_logprobs"]]
+                    return likely, evidence.usage
+        return [], evidence.usage
+
+    async def _fill(
+        self, call: Call, model: str, members: tuple[fields.Field, ...], deadlines: Deadlines
+    ) -> Answer | None:
+        """Answer with an object of these members; None if the model would write something else for one of them."""
+        form = fields.Form(members)
+        body = call.body
+        limit = body.get("max_completion_tokens") or body.get("max_tokens")
+        told = {name: body[name] for name in _SAMPLING if name in body}
+        first: Usage | None = None
+        written, said = 0, ""
+        while (field := form.due) is not None:
+            left = {} if limit is None else {"max_tokens": max(1, limit - written)}
+            frames, evidence = await self._go_on(call, model, form.text, told | left | {"stop": field.ends}, deadlines)
+            said = orjson.loads(to_whole(frames))["choices"][0]["message"].get("content") or ""
+            usage = evidence.usage or Usage()
+            first = first or usage
+            written = usage.prompt_tokens + usage.completion_tokens - first.prompt_tokens
+            if evidence.finish_reason == "length" or (limit is not None and written >= limit):
+                break
+            if not form.add(said):
+                return None
+        finish, text = ("stop", form.text) if form.due is None else ("length", form.text + said)
+        usage = replace(first or Usage(), output_tokens=written)
+        evidence = Evidence(finish, True, usage, self._price(model, usage))
+        answer = Answer(rung="local", model=f"local:{model}", evidence=evidence)
+        answer.body = completion.whole(text, model=model, request_id=call.request_id, finish_reason=finish, usage=usage)
+        return answer
+
+    async def _go_on(
+        self, call: Call, model: str, begun: str, told: dict[str, Any], deadlines: Deadlines
+    ) -> tuple[bytes, Evidence]:
+        """What the model says after its answer has `begun`: the frames, and what it took."""
         origin = self._backend.origin
         if origin is None:
             raise _crashed()
         messages = list(call.body["messages"])
         if begun:
             messages.append({"role": "assistant", "content": begun})
-        body = {
-            "model": model,
-            "messages": messages,
-            "max_tokens": 1,
-            "temperature": 0,
-            "logprobs": True,
-            "top_logprobs": _LOOKED_AT,
-            **_PROGRESSING,
-        }
+        body = {"model": model, "messages": messages, **told, **_PROGRESSING}
         asked = replace(call, body=body, raw=orjson.dumps(body), stream=True, include_usage=True)
         answer = await self._provider(origin).chat(asked, model, deadlines)
         assert answer.events is not None
-        frames = b"".join([event.data async for event in self._clean(answer.events, usage=True, kind="other")])
-        for chunk in chunks(frames):
-            for part in chunk.get("choices") or ():
-                for token in (part.get("logprobs") or {}).get("content") or ():
-                    likely = [(one["token"], math.exp(one["logprob"])) for one in token["top_logprobs"]]
-                    return likely, answer.evidence.usage
-        return [], answer.evidence.usage
+        frames = b"".join([event.data async for event in self._clean(answer.events, usage=True, task="")])
+        return frames, answer.evidence
 
     def _provider(self, origin: Origin) -> OpenAICompatible:
         if self._life is None or self._life[0] != origin:
@@ -218,7 +252,7 @@ class Embedded:
             self._met.clear()
         return self._life[1]
 
-    async def _clean(self, events: AsyncIterator[Event], *, usage: bool, kind: Kind) -> AsyncGenerator[Event, None]:
+    async def _clean(self, events: AsyncIterator[Event], *, usage: bool, task: str) -> AsyncGenerator[Event, None]:
         """The stream without its progress and, unless they are wanted, without the chunk of usage and times.
 
         Raises EngineFault where the engine breaks off. Closing it closes `events`.
@@ -230,7 +264,7 @@ class Embedded:
                     if (told := timings(data)) is not None:
                         self._backend.speed.learn(told)
                     if self._gauge is not None and (drafts := drafted(data)) is not None:
-                        self._gauge.add(kind, drafts)
+                        self._gauge.add(task, drafts)
                     data = data if usage else _without(data, _USAGE_ONLY)
                 elif not data:
                     continue
