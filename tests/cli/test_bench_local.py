@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from rung.cli.bench_local import command, figures, load_cases, table, wilson
+from rung.cli.bench_local import command, figures, load_cases, run, table, wilson
 from rung.cli.bench_local_cases import TASKS, cases
 from rung.cli.bench_local_code import code_case, interpreter, passes
-from rung.cli.bench_local_run import Outcome, judge
+from rung.cli.bench_local_run import Outcome, Subject, judge
+from rung.errors import EngineFault, TimeoutFault
+from rung.testing import ScriptedRung
 
 
 def perfect(case: dict[str, Any]) -> str:
@@ -41,7 +44,23 @@ async def test_the_truth_is_right_and_nothing_else_is() -> None:
 async def test_json_must_be_indented_as_asked() -> None:
     case = {"task": "json", "truth": {"value": {"a": 1}, "text": '{\n  "a": 1\n}'}}
     assert await judge(case, '{"a": 1}') == "it is not indented as asked"
+    assert await judge(case, '{\n    "a": 1\n}') == "it is not indented as asked"
     assert await judge(case, '{\n  "a": 1.0\n}') == "the value differs"
+    deep = {"task": "json", "truth": {"value": {"a": [1, {"b": "{["}]}, "text": "..."}}
+    assert await judge(deep, '{\n  "a": [1, {"b": "{["}]\n}') == ""  # a short list may share a line
+    assert await judge(deep, '{\n  "a": [\n    1,\n    {\n      "b": "{["\n    }\n  ]\n}') == ""
+    assert await judge(deep, '{\n  "a": [\n  1,\n  {"b": "{["}\n  ]\n}') == "it is not indented as asked"
+
+
+async def test_what_the_machine_is_to_blame_for_is_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Outcome] = []
+    rung: Any = ScriptedRung([TimeoutFault("idle"), EngineFault("gone"), "4"])
+    asked = [{"task": "short", "prompt": str(number), "truth": "4"} for number in range(3)]
+    out = await run([nullcontext(Subject("m", rung))], asked, {}, kept.append)
+    assert [one.right for one in out] == [None, None, True]
+    assert kept == out[2:]
+    (row,) = figures(out, ["m"])
+    assert (row["n"], row["declined"], row["unanswered"]) == (1, 0, 2)
 
 
 def test_half_of_the_lint_cases_do_not_compile_or_name_the_unknown() -> None:
