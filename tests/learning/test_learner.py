@@ -128,6 +128,62 @@ async def test_the_same_call_is_labelled_once(bench):
     assert bench.learner.waiting == 0
 
 
+async def test_who_asks_makes_no_other_call_of_it(bench):
+    await bench.start()
+    for number in range(3):
+        await bench.call("again", body={"user": f"u{number}", "metadata": {"n": str(number)}}, session=f"s{number}")
+        await bench.work()
+    assert bench.cell.opening.labels == 1
+    await bench.call("again", body={"temperature": 0.5})
+    assert bench.learner.waiting == 1
+
+
+async def test_a_call_on_which_the_answers_differed_goes_up_however_often_it_comes(bench):
+    """It counts as one disagreement, and nobody compares it again: given out, it could be most of the traffic."""
+    await bench.start()
+    bench.local.says = lambda text: "wrong" if text == "popular" else f"right {text}"
+    given = []
+    for _ in range(60):
+        given += [await bench.call(), await bench.call("popular")]
+        await bench.work()
+    assert bench.cell.state == "open"
+    wrong = [record for record in given if record.answer.model == LOCAL and b"wrong" in record.answer.body]
+    assert wrong == []
+    assert [record.answer.model for record in given[-2:]] == [LOCAL, REFERENCE]
+    await bench.stop()
+    await bench.start()
+    assert (await bench.call("popular")).answer.model == REFERENCE
+    bench.cell.pin()  # whatever the labels say
+    assert (await bench.call("popular")).answer.model == LOCAL
+
+
+async def test_a_cell_of_a_model_that_tells_no_version_outlives_a_job_without_a_label(bench):
+    bench.local.version = ""
+    await bench.start()
+    await bench.teach(20)
+    await bench.call()  # its audit waits
+    bench.cell.close()
+    await bench.work()
+    assert (bench.cell.state, bench.cell.reason) == ("closed", "user")
+
+
+async def test_an_answer_that_ends_after_its_cell_was_replaced_spoils_nothing(bench):
+    await bench.start()
+    await bench.teach(20)
+    gate = bench.learner.gate(make_call("slow", task="extraction"), bench.reference)
+    gate.guards(bench.local)
+    answer = await bench.local.attempt(gate.call)
+    assert await gate.weigh(bench.local, answer, answer.body) == ""
+    bench.cell.renew("drift")
+    numbers = iter(range(10_000))
+    bench.local.says = lambda text: "hm" if next(numbers) % 2 else f"right {text}"
+    await bench.teach(100)
+    assert bench.cell.key.score != "all"
+    bench.learner.learn(gate, Climb(gate.call, answer=answer))
+    bench.learner.save()
+    assert await bench.work() == 1
+
+
 async def test_the_queue_is_bounded_and_skips_are_counted(bench):
     bench.told = type(bench.told)(max_error=0.2, share=1.0, cpu_share=1.0, queue=3)
     await bench.start()
@@ -259,6 +315,7 @@ async def test_feedback_closes_and_never_opens(bench):
     ids = []
     for _ in range(20):
         ids.append((await bench.call()).call.request_id)
+    assert await asyncio.to_thread(bench.kept.flush, 60)  # feedback itself waits a second for a slow disk
     closed = 0
     for request_id in ids:
         told = await feedback(bench.learner, request_id, "local", True, False)
@@ -276,6 +333,7 @@ async def test_feedback_on_what_was_not_yours_or_not_promised_is_refused(bench):
         await feedback(bench.learner, "r1", "local", True, False)
     await bench.teach(20)
     record = await bench.call(tenant="alice")
+    assert await asyncio.to_thread(bench.kept.flush, 60)
     with pytest.raises(RungError) as refused:
         await feedback(bench.learner, record.call.request_id, "bob", True, False)
     assert (refused.value.status, refused.value.code) == (404, "unknown_request_id")

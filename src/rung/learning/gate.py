@@ -87,6 +87,8 @@ class CallGate:
             return "trust_closed: nothing is known"
         if cell.threshold is None:
             return f"trust_closed: {cell.state}"
+        if not cell.pinned and cell.differed(self.fingerprint):
+            return "trust_known: the answers to this very call differed"
         if self._cells.behind(cell):
             return "trust_closed: its audits cannot keep up"
         return ""

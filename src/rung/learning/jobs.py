@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -11,6 +12,7 @@ import msgspec
 import orjson
 
 from rung.call import Call
+from rung.errors import InvalidRequestError
 from rung.ladder.checks import texts_of
 from rung.ladder.climb import Climb
 from rung.ladder.trust import CellKey, Coin
@@ -27,6 +29,10 @@ PATIENCE = 600.0
 
 _OURS = ("stream", "stream_options", "rung")
 """members that say how the caller wanted to be answered, not what was asked"""
+
+
+_ABOUT = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key", "store", "service_tier"})
+"""members that say who asks or how the provider is to handle it: no other question"""
 
 
 class Said(msgspec.Struct):
@@ -146,7 +152,11 @@ def _tool_calls(data: bytes, *, whole: bool) -> list[dict[str, Any]]:
 
 def identity(call: Call) -> str:
     """Hex; equal for calls that ask the same, whoever asks, however they are named."""
-    return fingerprint(call.raw, tenant="", model="", config_version="", private=False).hex()
+    raw = call.raw
+    if not _ABOUT.isdisjoint(call.body):
+        with contextlib.suppress(InvalidRequestError):  # a member that is there twice
+            raw = edit(raw, remove=_ABOUT)
+    return fingerprint(raw, tenant="", model="", config_version="", private=False).hex()
 
 
 def session_of(call: Call) -> str:

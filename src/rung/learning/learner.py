@@ -353,7 +353,7 @@ class Learner:
         cell = self.cells.get(job.cell)
         if cell is None or label is None:
             self.counts["unlabelled"] += 1
-            if cell is not None and not cell.key.version and job.cell not in self.queues:
+            if cell is not None and not cell.key.version and job.cell not in self.queues and self.moved_on(job):
                 self._forget(job.cell)  # it was there only until the model's version became known
             self.kept.put(*ended)
             return
@@ -373,7 +373,7 @@ class Learner:
 
     def save(self) -> None:
         """Write down what answering has changed since the last time: sums, a few of which a crash may forget."""
-        for name in self._unsaved:
+        for name in self._unsaved & self.cells.keys():  # one may be gone before its last answer has ended
             self.keep(self.cells[name])
         self._unsaved.clear()
 

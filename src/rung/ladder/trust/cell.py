@@ -92,7 +92,8 @@ class Cell(msgspec.Struct):
     epoch: int = 1
     closing: Closing = msgspec.field(default_factory=Closing)
     sessions: dict[int, None] = {}
-    known: dict[int, None] = {}
+    known: dict[int, bool | None] = {}
+    """fingerprints of labelled calls: did the answers differ? None: labelled by an older version"""
     waiting: int = 0
     """labels that quarantine still lets pass"""
     quarantines: int = 0
@@ -136,6 +137,14 @@ class Cell(msgspec.Struct):
         low, _ = clopper_pearson(self.reference_pairs, self.reference_disagreements, self.rules.delta)
         return low > self.key.limit
 
+    def differed(self, fingerprint: str) -> bool:
+        """Was this very call labelled, and did the answers differ?
+
+        A repeated call counts once, so nobody compares its answers again: given out, they could be any share of all
+        answers, and no evidence against the cell.
+        """
+        return self.known.get(_small(fingerprint)) is True
+
     def coin(self, score: float, fingerprint: str = "") -> Coin:
         """With which probability this call must be labelled now; 0 for one that has been already."""
         served, watched = self.serves(score), self.state == "open"
@@ -160,7 +169,7 @@ class Cell(msgspec.Struct):
             return []
         if self.state == "quarantined":
             return self._sit_out()
-        if fingerprint and not self._first_time(fingerprint):
+        if fingerprint and not self._first_time(fingerprint, disagrees):
             return []
         if len(self.sessions) < self.rules.sessions:
             self.sessions[_small(session)] = None
@@ -301,11 +310,11 @@ class Cell(msgspec.Struct):
         self.answers = self.reports = 0.0
         self.saved = self.spent = 0
 
-    def _first_time(self, fingerprint: str) -> bool:
+    def _first_time(self, fingerprint: str, disagrees: bool) -> bool:
         name = _small(fingerprint)
         if name in self.known:
             return False
-        self.known[name] = None
+        self.known[name] = disagrees
         if len(self.known) > REMEMBERED:
             del self.known[next(iter(self.known))]
         return True
