@@ -248,6 +248,17 @@ async def test_what_waits_to_be_learnt_does_not_come_back_after_a_purge(serving,
         assert gateway.cache_stats()["semantic"]["entries"] == 1
 
 
+async def test_the_memory_it_may_take_is_bounded_and_the_newest_stay(serving):
+    async with serving("max_bytes = 20000\nmax_entry_bytes = 10000") as gateway:
+        for text in NOVEL[:30]:
+            await ask(gateway, text)
+        told = gateway.cache_stats()["semantic"]
+        assert 0 < told["bytes"] <= told["max_bytes"] == 20_000
+        assert 3 < told["entries"] < 20
+        [partition] = gateway.remembering.partitions._there.values()
+        assert NOVEL[29] in {entry.prompt for entry in partition.entries.values()}
+
+
 async def test_without_the_extra_the_gateway_runs_and_says_how_to_get_it(serving, monkeypatch, caplog):
     caplog.set_level("INFO", "rung.semantic")
     monkeypatch.setattr(caches, "_NEEDED", ("no_such_package",))
