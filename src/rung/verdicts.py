@@ -20,10 +20,10 @@ from rung.errors import RungError
 from rung.ladder.task import classify, warm
 from rung.ladder.trust.compare import comparator_for
 from rung.local.bandwidth import Probe, probe
-from rung.local.catalogue import Row, installed, rows
+from rung.local.catalogue import Row, rows
 from rung.local.fit import MARGIN, ram_needed
 from rung.local.hardware import Hardware, look
-from rung.local.installed import serving
+from rung.local.installed import models_here, serving
 from rung.local.known import Known, known
 from rung.local.predict import pace
 from rung.local.trial import measured_here
@@ -202,8 +202,8 @@ def who(settings: Settings, traffic: Traffic, what_if: WhatIf, hardware: Hardwar
     if what_if.model:
         local = f"local:{_shape(what_if.model).name.replace(':', '-')}"
     elif not local:
-        here = next(iter(installed(settings.paths.models)), None)
-        best = here or next((row for row in rows() if row.default and _fits(row, hardware, settings)), rows()[0])
+        mine = next(iter(models_here(settings.paths.models)), None)
+        best = mine or next((row for row in rows() if row.default and _fits(row, hardware, settings)), rows()[0])
         local = f"local:{best.alias}"
     return reference, local
 

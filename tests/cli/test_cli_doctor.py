@@ -9,9 +9,11 @@ from click.testing import CliRunner, Result
 from rung.cli import doctor
 from rung.errors import ModelFileError
 from rung.local.bandwidth import Probe
+from rung.local.discover import Found
 from rung.local.gguf import Header
 from rung.local.hardware import Hardware
 from rung.local.predict import Measured
+from rung.wire.origin import Origin
 
 GiB = 1024**3
 
@@ -22,6 +24,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(doctor, "look", lambda: Hardware(4, 8 * GiB, 6 * GiB, 4, "A Processor", ("avx2",)))
     monkeypatch.setattr(doctor, "probe", lambda threads, seconds: Probe(threads, 30e9, 850e6 * threads))
+    serves(monkeypatch)
+
+
+def serves(monkeypatch: pytest.MonkeyPatch, *found: Found) -> None:
+    async def running() -> list[Found]:
+        return list(found)
+
+    monkeypatch.setattr(doctor, "_running", running)
 
 
 def rung(*args: str) -> Result:
@@ -46,6 +56,17 @@ def test_json_for_programs() -> None:
     assert models["phi4"]["source"].startswith("from docs: ")
     assert told["context"] == 4096
     assert told["rule_of_thumb"]["met"] is False
+
+
+def test_what_serves_models_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = tuple(f"m{number}" for number in range(8))
+    at = Origin("http", "127.0.0.1", 11434)
+    serves(monkeypatch, Found("Ollama", at, "", many, version="0.12.0"), Found("vLLM", at, "/v1"))
+    lines = rung().output.splitlines()
+    assert "runs here: Ollama 0.12.0 at 127.0.0.1:11434: m0, m1, m2, m3, m4, m5 and 2 more" in lines
+    assert "runs here: vLLM at 127.0.0.1:11434: no model" in lines
+    first, _ = orjson.loads(rung("--json").output)["running"]
+    assert first == {"software": "Ollama", "version": "0.12.0", "at": "127.0.0.1:11434", "models": list(many)}
 
 
 def test_models_by_name_only() -> None:

@@ -7,7 +7,7 @@ import pytest
 from local_fakes import gguf
 
 from rung.errors import ModelFileError
-from rung.local import catalogue
+from rung.local import catalogue, installed
 from rung.local.catalogue import Row, row
 from rung.local.fit import MARGIN, Chosen, MiB, chosen_model, default_model, fits, ram_needed
 from rung.local.gguf import read_header
@@ -138,7 +138,7 @@ def test_every_catalogue_row_is_sound() -> None:
 
 def test_a_file_of_the_wrong_size_is_not_installed(tmp_path: Path) -> None:
     path = put(tmp_path, row("smollm2:135m"))
-    assert catalogue.installed(tmp_path) == (row("smollm2:135m"),)
+    assert installed.models_here(tmp_path) == (row("smollm2:135m"),)
     with path.open("r+b") as file:
         file.truncate(5)
-    assert catalogue.installed(tmp_path) == ()
+    assert installed.models_here(tmp_path) == ()

@@ -14,7 +14,7 @@ import orjson
 
 from rung.config.paths import paths
 from rung.errors import ModelFileError
-from rung.local import catalogue
+from rung.local import catalogue, discover
 from rung.local.bandwidth import Probe, probe
 from rung.local.doctor import Candidate, Finding, examine, rule_of_thumb
 from rung.local.engine import DEFAULT_CONTEXT
@@ -25,6 +25,7 @@ from rung.local.installed import serving
 from rung.local.known import known
 from rung.local.remote import remote_header
 from rung.local.trial import measured_here, recall, remember, trial
+from rung.wire.client import Client
 
 MiB = 1024 * 1024
 _BAR = 24
@@ -49,7 +50,7 @@ def command(models: tuple[str, ...], try_out: bool, context: int, threads: int |
     if try_out:
         _try(folder, models, count, context)
     speed = probe(count, seconds=_PROBE_SECONDS)
-    found = _found()
+    found, running = _found(), asyncio.run(_running())
     findings = examine(_candidates(models, folder), machine, speed, disk_free=disk_free(folder), context=context)
     if as_json:
         told = {
@@ -58,12 +59,17 @@ def command(models: tuple[str, ...], try_out: bool, context: int, threads: int |
             "context": context,
             "rule_of_thumb": dict(zip(("met", "missing"), rule_of_thumb(machine), strict=True)),
             "files": [{"name": one.name, "keeper": one.keeper, "path": str(one.path)} for one in found],
+            "running": [
+                {"software": one.software, "version": one.version, "at": one.origin.label, "models": one.models}
+                for one in running
+            ],
             "models": [asdict(one) for one in findings],
         }
         click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     else:
         _show_machine(machine, speed, folder)
         _show_models(findings, context, count, wanted=bool(models))
+        _show_running(running)
         _show_files(found)
     if all(one.verdict == "does not fit" for one in findings):
         raise SystemExit(1)
@@ -104,6 +110,15 @@ def _try(folder: Path, named: tuple[str, ...], threads: int, context: int) -> No
         click.echo(f"trying {path.name} with {threads} thread{'s' * (threads > 1)} ...", err=True)
         measured = asyncio.run(trial(path, threads=threads, context=context))
         remember(folder, path, measured, date.today().isoformat())
+
+
+async def _running() -> list[discover.Found]:
+    """What serves models here already, at its usual port."""
+    client = Client()
+    try:
+        return await discover.discover(client)
+    finally:
+        await client.aclose()
 
 
 def _found() -> list[Found]:
@@ -166,6 +181,13 @@ def _show_models(findings: list[Finding], context: int, threads: int, *, wanted:
     click.echo("predicted figures are ranges; `rung doctor --probe` runs what is here and corrects them")
     if any(one.source.startswith("from docs") for one in findings):
         click.echo("shape from docs: rung has no verified file of it to pull; --json names the document")
+
+
+def _show_running(running: list[discover.Found]) -> None:
+    for one in running:
+        models = ", ".join(one.models[:6]) + (f" and {len(one.models) - 6} more" if len(one.models) > 6 else "")
+        name = f"{one.software} {one.version}".rstrip()
+        click.echo(f"runs here: {name} at {one.origin.label}: {models or 'no model'}")
 
 
 def _show_files(found: list[Found]) -> None:

@@ -275,7 +275,7 @@ def _named(name: str) -> Row:
 
 def _default(machine: hardware.Hardware) -> Row:
     """What is here already and fits, else the best that fits."""
-    for model in catalogue.installed(_folder()):
+    for model in installed.models_here(_folder()):
         if model.default and fit.fits(model, machine, context=DEFAULT_CONTEXT):
             return model
     best = fit.default_model(machine, context=DEFAULT_CONTEXT)

@@ -98,11 +98,6 @@ def row(name: str) -> Row:
     raise ModelFileError(f"there is no model {name!r} in the catalogue; try one of: {known}", code="unknown_model")
 
 
-def installed(models_dir: Path) -> tuple[Row, ...]:
-    """Models whose file is in `models_dir` with its full size, the most capable first."""
-    return tuple(one for one in rows() if size_of(models_dir / one.file) == one.bytes)
-
-
 def size_of(path: Path) -> int:
     """Size of a file in bytes, -1 if there is none."""
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from rung.local import catalogue
 from rung.local.catalogue import Row, size_of
 from rung.local.identity import stamp_of
 
@@ -39,6 +40,11 @@ def serving(model: Row, models_dir: Path) -> Version | None:
         if version is not None and size_of(models_dir / version.file) == version.bytes:
             return version
     return None
+
+
+def models_here(models_dir: Path) -> tuple[Row, ...]:
+    """The models for which a file serves, the most capable first. Blocks."""
+    return tuple(one for one in catalogue.rows() if serving(one, models_dir) is not None)
 
 
 def switch(model: Row, models_dir: Path, new: Version) -> None:
