@@ -1,6 +1,6 @@
 """Make the recording that ``rung demo`` and ``rung verdict --sample`` show: real runs of rung, a few minutes.
 
-    python scripts/record_demo.py --models FOLDER [--model qwen2.5-coder:0.5b] [--note "busy with other work"]
+    python scripts/record_demo.py --models FOLDER [--model qwen2.5-coder:1.5b] [--note "busy with other work"]
 
 The local model is real and runs here; Groq, DeepSeek and Gemini are simulated at their usual speeds, and marked so
 climb by climb. Every answer of the reference that can be compared is (trust.share = 1), so that there is evidence.
@@ -56,7 +56,7 @@ idle_unload = 0
 
 @click.command()
 @click.option("--models", type=click.Path(exists=True, path_type=Path), required=True, help="Folder of GGUF files.")
-@click.option("--model", default="qwen2.5-coder:0.5b", show_default=True, help="Its name in the catalogue.")
+@click.option("--model", default="qwen2.5-coder:1.5b", show_default=True, help="Its name in the catalogue.")
 @click.option("--calls", default=260, show_default=True, type=click.IntRange(20))
 @click.option("--note", default="", help="What else is to be known of this machine.")
 @click.option("--out", default=FILE, type=click.Path(path_type=Path), help="Where to write it.  [default: the package]")
