@@ -42,6 +42,11 @@ _SAVE = 60.0
 _GROWS = 1.25
 """how much more memory than its file a model of somebody else's engine is taken to need"""
 
+_MISSING = {
+    "ollama": "no Ollama answers that has a model; ollama serve starts it, rung models pull ollama:NAME gives it one",
+    "server": "no model server answers that has a model; start it, or say where it is ([local] server)",
+}
+
 log = logging.getLogger("rung")
 
 
@@ -166,7 +171,7 @@ class Backends:
         if backend is None and servers and named in ("auto", "server"):
             backend = self._server(settings, servers[0], name)
         if backend is None and named != "auto":
-            self._say(f"no local rung: no {'Ollama' if named == 'ollama' else 'model server'} answers that has a model")
+            self._say(f"no local rung: {_MISSING[named]}")
         return backend
 
     async def _ollama(self, settings: Settings, found: Found, name: str) -> Ollama | None:

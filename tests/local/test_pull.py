@@ -312,11 +312,13 @@ def test_two_pulls_of_a_file_do_not_collide(folder: Path) -> None:
 
 def test_verify_says_what_is_wrong(folder: Path) -> None:
     row = model(CONTENT)
-    assert files.verify(row, folder) == "it is not here"
+    assert files.verify(row, folder) == "it is not here; get it with: rung models pull tiny:1b"
     folder.mkdir()
     path = folder / row.file
     path.write_bytes(CONTENT[:-1])
-    assert files.verify(row, folder) == "it has 99999 bytes instead of 100000"
+    assert files.verify(row, folder) == (
+        "it has 99999 bytes instead of 100000; remove it with: rung models rm tiny:1b, then: rung models pull tiny:1b"
+    )
     assert files.state(row, folder) == "damaged"
     path.write_bytes(CONTENT[::-1])
     assert "sha256 is wrong" in str(files.verify(row, folder))

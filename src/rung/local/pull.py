@@ -122,7 +122,8 @@ def _first_good(model: Row, part: Path, path: Path, ways: Ways, say: Callable[[s
             return _adopt(model, part, path)
         except SourceError as error:
             failures.append(error.message)
-    raise ModelFileError(f"{model.name} could not be fetched: {'; '.join(failures) or 'it has no source'}")
+    again = "; check the network, then pull again: it goes on where it stopped" if failures else ""
+    raise ModelFileError(f"{model.name} could not be fetched: {'; '.join(failures) or 'it has no source'}{again}")
 
 
 def verify(model: Row, models_dir: Path, *, quick: bool = False) -> str | None:
@@ -132,14 +133,15 @@ def verify(model: Row, models_dir: Path, *, quick: bool = False) -> str | None:
     """
     path = models_dir / model.file
     size = size_of(path)
+    anew = f"; remove it with: rung models rm {model.name}, then: rung models pull {model.name}"
     if size < 0:
-        return "it is not here"
+        return f"it is not here; get it with: rung models pull {model.name}"
     if size != model.bytes:
-        return f"it has {size} bytes instead of {model.bytes}"
+        return f"it has {size} bytes instead of {model.bytes}{anew}"
     if quick and _stamped(model, path):
         return None
     if _sha256(path) != model.sha256:
-        return "its sha256 is wrong: the file is damaged or is another one"
+        return f"its sha256 is wrong: the file is damaged or is another one{anew}"
     stamp(path, model.sha256)
     return None
 
