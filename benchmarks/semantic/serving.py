@@ -20,7 +20,11 @@ from typing import Any
 from rung.sim import Clock, simulator
 
 TICKS = os.sysconf("SC_CLK_TCK")
-FAST = {"first_token": {"median": 0.0001}, "tokens_per_second": {"median": 1e6}}
+FAST = {
+    "first_token": {"median": 0.0001},
+    "tokens_per_second": {"median": 1e6},
+    "limits": {"requests": 0, "tokens": 0},
+}
 
 
 class Client:

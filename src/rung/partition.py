@@ -137,7 +137,8 @@ class Partition:
         with self.lock:
             found = {}
             for answer in decision.compare:
-                for name in reversed(self._members.get(answer, ())):
+                # since the decision two answers may have proved to be one
+                for name in reversed(self._members.get(self._decider.answer(answer), ())):
                     if (entry := self.entries.get(name)) is not None:
                         found[answer] = entry
                         break

