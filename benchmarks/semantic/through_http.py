@@ -4,9 +4,10 @@
     python benchmarks/semantic/through_http.py --data FILE [--seed 0] [--rows N] [--set 'volatile_ttl = 60'] [--out OUT]
 
 A real ``rung serve`` with default settings (limit 1 %, default embedder) in front of a simulated reference that
-answers every prompt by its class; one client asks row after row. FILE has lines of ``{"prompt", "answer_class"}``;
-without it nothing is done. A day's traffic is asked in minutes, so the purse for comparing is widened. Beside it the same rows in the same order through the replay of `rung bench semantic`; the prompts that
-the settings keep out (they speak of the present or of one's own affairs) count there as misses too.
+answers every prompt by its class; one client asks row after row, no faster than is learnt. FILE has lines of
+``{"prompt", "answer_class"}``; without it nothing is done. A day's traffic is asked in minutes, so the purse for
+comparing is widened. Beside it the same rows in the same order through the replay of `rung bench semantic`; prompts
+that the settings keep out (they speak of the present or of one's own affairs) count there as misses too.
 """
 
 from __future__ import annotations
