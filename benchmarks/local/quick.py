@@ -31,10 +31,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import orjson
 from msgspec.structs import replace
-from texts import CHATS, EDITS, LABEL, MESSAGES, QUESTIONS, SYSTEM
+from texts import CHATS, EDITS, LABEL, MESSAGES, QUESTIONS, SYSTEM, TEAMS
 
 from rung.answer import Answer
 from rung.call import Call
+from rung.cli.bench_local_cases import cases
 from rung.local.embedded import Embedded
 from rung.local.engine import Engine
 from rung.local.speculate import Drafted, drafted
@@ -44,6 +45,7 @@ from rung.rungs.local import LocalRung
 from rung.wire.client import Client
 
 FILES = {"0.5b": "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "1.5b": "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"}
+PARTS = ("warm", "drafts", "labels", "extraction", "gap")
 BARS = {
     "warm_1": ("first token, warm 500-token prefix, 1.5B, 1 thread", 1.0, "s, at most"),
     "warm_2": ("the same, 2 threads", 0.5, "s, at most"),
@@ -51,7 +53,13 @@ BARS = {
     "edits_0.5b": ("drafts on code edits, 0.5B", 1.7, "times, at least"),
     "chat_1.5b": ("drafts on chat, 1.5B", 0.97, "times, at least"),
     "chat_0.5b": ("drafts on chat, 0.5B", 0.97, "times, at least"),
-    "label": ("a label told from probabilities against one written out, 1.5B, 2 threads", 1.0, "times, more than"),
+    "label_words": (
+        "a label from probabilities against written out, in words, 1.5B, 2 threads",
+        1.0,
+        "times, at least",
+    ),
+    "label_object": ("the same inside an object", 1.3, "times, at least"),
+    "extraction": ("six fields filled in, against written under a grammar, 1.5B, 2 threads", 1.0, "times, at least"),
     "gap_1": ("longest gap of the event loop while 1 thread generates", 15.0, "ms, at most"),
 }
 
@@ -96,6 +104,14 @@ async def ask(rung: LocalRung, user: str, system: str = "", **more: Any) -> Said
     return first, whole, text, drafted(frames)
 
 
+async def whole(rung: LocalRung, user: str, **more: Any) -> str:
+    """One call that is not streamed: its text."""
+    body = {"model": "local", "messages": [{"role": "user", "content": user}], "temperature": 0, **more}
+    answer = await rung.attempt(Call(body=body, raw=orjson.dumps(body), model="local", request_id="b"))
+    assert isinstance(answer, Answer), answer
+    return str(orjson.loads(answer.body or b"")["choices"][0]["message"]["content"])
+
+
 async def warm(path: Path, threads: int) -> dict[str, Any]:
     """First token of a 500-token prefix: cold, warm, and warm in the engine's next life."""
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +132,7 @@ async def drafts(path: Path, threads: int, repeats: int) -> dict[str, Any]:
     out: dict[str, Any] = {"threads": threads}
     async with engine(path, threads, Tuning()) as sped, engine(path, threads, off) as plain:
         for kind, prompts, limit in (("edits", EDITS, 400), ("chat", CHATS, 100)):
-            ratios, told, same = [], Drafted(), 0
+            ratios, plain_ms, told, same = [], [], Drafted(), 0
             for turn in range(repeats):
                 for prompt in prompts:
                     pair: dict[str, Said] = {}
@@ -127,28 +143,64 @@ async def drafts(path: Path, threads: int, repeats: int) -> dict[str, Any]:
                     on, base = pair["on"][3], pair["off"][3]
                     assert on is not None
                     assert base is not None
+                    plain_ms.append(base.predicted_ms / base.predicted_n)
                     ratios.append((base.predicted_ms / base.predicted_n) / (on.predicted_ms / on.predicted_n))
                     same += pair["on"][2] == pair["off"][2]
                     told.draft_n += on.draft_n
                     told.draft_n_accepted += on.draft_n_accepted
             share = told.draft_n_accepted / told.draft_n if told.draft_n else None
             out[kind] = _rounded(
-                {"gain": statistics.median(ratios), "least": min(ratios), "most": max(ratios), "accepted": share}
+                {
+                    "gain": statistics.median(ratios),
+                    "least": min(ratios),
+                    "most": max(ratios),
+                    "accepted": share,
+                    "plain_ms": statistics.median(plain_ms),
+                }
             ) | {"drafted": told.draft_n, "same_text": f"{same}/{len(ratios)}"}
     return out
 
 
 async def labels(path: Path, threads: int) -> dict[str, Any]:
-    """Seconds for one label: from probabilities, and written out (asking for logprobs leaves the fast path)."""
-    fast, written = [], []
+    """Seconds for one label, in words and in an object: from probabilities, and written out."""
+    team = {"type": "object", "properties": {"team": {"enum": list(TEAMS)}}, "required": ["team"]}
+    out: dict[str, Any] = {"threads": threads}
+    for name, form in (("words", {}), ("object", _form(team))):
+        prompts = [(f"{LABEL}\n\nMessage", message) for message in ("Hello.", *MESSAGES)]
+        out[name] = await _told_and_written(path, threads, prompts, 24, form)
+    return out
+
+
+async def extraction(path: Path, threads: int) -> dict[str, Any]:
+    """Seconds for six fields of an order: filled in member by member, and written out under a grammar."""
+    asked = cases(11, 9, ("extract",))
+    prompts = [(head, text) for head, _, text in (one["prompt"].rpartition(": ") for one in asked)]
+    return {"threads": threads} | await _told_and_written(path, threads, prompts, 160, _form(asked[0]["schema"]))
+
+
+def _form(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}}
+
+
+async def _told_and_written(
+    path: Path, threads: int, prompts: list[tuple[str, str]], limit: int, form: dict[str, Any]
+) -> dict[str, Any]:
+    """Medians of the fast path and of the usual one, in turn; asking for logprobs leaves the fast path. The first
+    prompt reads what all have in common and is not counted."""
+    fast: list[float] = []
+    written: list[float] = []
+    same = 0
     async with engine(path, threads, replace(Tuning(), kept_prompts=0)) as rung:
-        for number, message in enumerate(("Hello.", *MESSAGES)):  # the first reads what all have in common
+        for number, (head, text) in enumerate(prompts):
+            texts = []
             for taken, mark, more in ((fast, "a", {}), (written, "b", {"logprobs": True})):
-                prompt = f"{LABEL}\n\nMessage {number}{mark}: {message}"  # so that neither finds the other's read
-                taken.append((await ask(rung, prompt, max_tokens=8, **more))[1])
-    fast, written = fast[1:], written[1:]
-    out = {"threads": threads, "told": statistics.median(fast), "written": statistics.median(written)}
-    return _rounded(out | {"gain": statistics.median(written) / statistics.median(fast)})
+                marked = f"{head} {number}{mark}: {text}"  # so that neither finds the other's read
+                began = time.perf_counter()
+                texts.append(await whole(rung, marked, max_tokens=limit, **form, **more))
+                taken.append(time.perf_counter() - began)
+            same += texts[0] == texts[1]
+    told = {"told": statistics.median(fast[1:]), "written": statistics.median(written[1:])}
+    return _rounded(told | {"gain": told["written"] / told["told"]}) | {"same_text": f"{same}/{len(prompts)}"}
 
 
 async def gap(path: Path, threads: int) -> dict[str, Any]:
@@ -184,9 +236,17 @@ async def measure(folder: Path, parts: list[str], models: list[str], repeats: in
         out["drafts"] = {name: await drafts(folder / FILES[name], 2, repeats) for name in models}
     if "labels" in parts:
         out["labels"] = await labels(big, 2)
+    if "extraction" in parts:
+        out["extraction"] = await extraction(big, 2)
     if "gap" in parts:
         out["gap"] = [await gap(big, threads) for threads in (1, 2)]
     return out
+
+
+def _joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """`new` beside what `old` has of other parts and models."""
+    drafts = old.get("drafts", {}) | new.get("drafts", {})
+    return old | new | ({"drafts": drafts} if drafts else {})
 
 
 def reached(told: dict[str, Any]) -> dict[str, float]:
@@ -197,7 +257,9 @@ def reached(told: dict[str, Any]) -> dict[str, float]:
     for name, one in told.get("drafts", {}).items():
         out |= {f"edits_{name}": one["edits"]["gain"], f"chat_{name}": one["chat"]["gain"]}
     if "labels" in told:
-        out["label"] = told["labels"]["gain"]
+        out |= {f"label_{name}": told["labels"][name]["gain"] for name in ("words", "object")}
+    if "extraction" in told:
+        out["extraction"] = told["extraction"]["gain"]
     for one in told.get("gap", ()):
         out[f"gap_{one['threads']}"] = one["longest_ms"]
     return {name: value for name, value in out.items() if name in BARS}
@@ -227,18 +289,21 @@ def report(told: dict[str, Any]) -> str:
             row = one[kind]
             spread = f"gain {row['gain']} ({row['least']}–{row['most']}), {row['drafted']} drafted"
             kept = f"accepted {row['accepted']}, same text as without in {row['same_text']}"
-            lines += ["", f"{name} {kind}: {spread}, {kept}."]
-    if "labels" in told:
-        lines += ["", f"Label: {told['labels']['told']} s told, {told['labels']['written']} s written out."]
+            lines += ["", f"{name} {kind}: {spread}, {kept}; {row['plain_ms']} ms a token without."]
+    forms = {f"Label, {name}": told["labels"][name] for name in ("words", "object") if "labels" in told}
+    for name, one in (forms | ({"Six fields": told["extraction"]} if "extraction" in told else {})).items():
+        spread = f"{one['told']} s by the fast path, {one['written']} s written out, same text in {one['same_text']}"
+        lines += ["", f"{name}: {spread}."]
     return "\n".join(lines) + "\n"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--models", type=Path, required=True, help="folder of the two GGUF files")
-    parser.add_argument("--part", action="append", choices=["warm", "drafts", "labels", "gap"])
+    parser.add_argument("--part", action="append", choices=PARTS)
     parser.add_argument("--model", action="append", choices=list(FILES), help="for drafts")
     parser.add_argument("--repeats", type=int, default=2, help="of the drafts' prompts")
+    parser.add_argument("--add", action="store_true", help="keep what --out holds of other parts")
     parser.add_argument("--out", type=Path, help="a JSON file; the report is written beside it as .md")
     told = parser.parse_args()
     if not all((told.models / name).exists() for name in FILES.values()):
@@ -252,8 +317,10 @@ def main() -> int:
         "xllamacpp": version("xllamacpp"),
         "load": [round(one, 2) for one in os.getloadavg()],
     }
-    parts = told.part or ["warm", "drafts", "labels", "gap"]
+    parts = told.part or list(PARTS)
     out = {"machine": machine} | asyncio.run(measure(told.models, parts, told.model or list(FILES), told.repeats))
+    if told.add and told.out is not None and told.out.exists():
+        out = _joined(json.loads(told.out.read_text()), out)
     print(report(out))
     if told.out is not None:
         told.out.write_text(json.dumps(out, indent=2) + "\n")

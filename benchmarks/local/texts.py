@@ -143,4 +143,6 @@ MESSAGES = (
     "Your website looks much better now, well done.",
 )
 
-LABEL = "Which team should read this message? Answer with one of: billing, technical, shipping, account, feedback"
+TEAMS = ("billing", "technical", "shipping", "account", "feedback")
+
+LABEL = f"Which team should read this message? Answer with one of: {', '.join(TEAMS)}"

@@ -32,6 +32,9 @@ class Speculative:
 class common_speculative_type:
     COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE = "ngram_simple"
 
+class llama_flash_attn_type:
+    LLAMA_FLASH_ATTN_TYPE_DISABLED = "off"
+
 class CommonParams:
     def __init__(self):
         self.model, self.cpuparams, self.cpuparams_batch = Model(), Threads(), Threads()
@@ -116,6 +119,7 @@ def test_what_llama_cpp_is_told(start: Start) -> None:
     assert told["n_batch"] == told["n_ubatch"] == 32
     assert told["slot_save_path"] == "/kept/"
     assert told["no_extra_bufts"] is False
+    assert told["flash_attn_type"] == "off"
     assert told["drafts"] == ["ngram_simple", 8, 15]
 
 

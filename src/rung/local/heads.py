@@ -97,9 +97,9 @@ def _digest(path: Path) -> str:
 
 
 def _engine_version() -> str:
-    """KV of one version of llama.cpp may mean nothing to another."""
+    """KV of one version of llama.cpp, or laid out for another kind of attention, may mean nothing to another."""
     metadata = import_module("importlib.metadata")  # a megabyte, for those who have an engine
     try:
-        return str(metadata.version("xllamacpp"))
+        return f"{metadata.version('xllamacpp')}:plain"
     except metadata.PackageNotFoundError:
         return ""
