@@ -274,6 +274,7 @@ def report(told: dict[str, Any]) -> str:
         f"{machine['cores']} cores, Python {machine['python']}, xllamacpp {machine['xllamacpp']}, load before "
         f"{machine['load']}. Method: benchmarks/local/quick.py.",
         "",
+        *([machine["note"], ""] if "note" in machine else []),
         "| what | measured | bar | |",
         "|---|---|---|---|",
     ]
@@ -304,6 +305,7 @@ def main() -> int:
     parser.add_argument("--model", action="append", choices=list(FILES), help="for drafts")
     parser.add_argument("--repeats", type=int, default=2, help="of the drafts' prompts")
     parser.add_argument("--add", action="store_true", help="keep what --out holds of other parts")
+    parser.add_argument("--note", help="what the report should say of the machine's state")
     parser.add_argument("--out", type=Path, help="a JSON file; the report is written beside it as .md")
     told = parser.parse_args()
     if not all((told.models / name).exists() for name in FILES.values()):
@@ -316,7 +318,7 @@ def main() -> int:
         "python": platform.python_version(),
         "xllamacpp": version("xllamacpp"),
         "load": [round(one, 2) for one in os.getloadavg()],
-    }
+    } | ({"note": told.note} if told.note else {})
     parts = told.part or list(PARTS)
     out = {"machine": machine} | asyncio.run(measure(told.models, parts, told.model or list(FILES), told.repeats))
     if told.add and told.out is not None and told.out.exists():

@@ -22,8 +22,15 @@ from rung.local.tuning import Tuning
 from rung.wire.client import Client, Deadlines
 
 _PROMPT = "The quick brown fox packs its bag and counts: one, two, three, four, five, six, seven, eight. "
-_WARM_UP, _REPEATS, _OUTPUT = 1, 12, 48
-"""copies of `_PROMPT` read (about 24 tokens each), and tokens generated: some five seconds of the 1.5B on one core"""
+_TOKENS, _ROOM = 24, 32
+"""of `_PROMPT`: about, and at most"""
+
+_READING = 6.0
+"""seconds of reading a trial means to take, within `_FEWEST` and `_MOST` copies: quick models read more, for their
+speed depends more on how much they have read"""
+
+_FEWEST, _MOST = 8, 48
+_OUTPUT = 48
 
 
 _USED = 5
@@ -60,32 +67,40 @@ async def trial(model: Path, *, threads: int, context: int, load_deadline: float
         await engine.start()
         if not await engine.ready(load_deadline) or engine.origin is None:
             raise ModelFileError(f"{model.name} could not be run: {engine.detail or engine.state}")
-        for repeats, output in ((_WARM_UP, 4), (_REPEATS, _OUTPUT)):
-            asked = {
-                "prompt": _PROMPT * repeats,
-                "n_predict": output,
-                "ignore_eos": True,
-                "cache_prompt": False,
-                "temperature": 0,
-            }
-            before, began = await asyncio.to_thread(joules), time.monotonic()
-            response = await client.fetch(
-                engine.origin,
-                "POST",
-                "/completion",
-                f"authorization: Bearer {engine.api_key}\r\ncontent-type: application/json\r\n".encode(),
-                msgspec.json.encode(asked),
-                Deadlines(5.0, 120.0, 120.0, 240.0),
-            )
-            timings = msgspec.json.decode(response.body or b"", type=_Completion).timings
-            taken = between(before, await asyncio.to_thread(joules))
-            watts = None if taken is None else taken / (time.monotonic() - began)
+        warm, _ = await _read_and_write(client, engine, 1, 4)
+        room = (context - 2 * _OUTPUT) // _ROOM
+        wanted = round(warm.prompt_per_second * _READING / _TOKENS)
+        timings, watts = await _read_and_write(client, engine, max(1, min(_MOST, room, max(_FEWEST, wanted))), _OUTPUT)
     except msgspec.ValidationError as error:
         raise ModelFileError(f"{model.name} ran but did not tell its speed: {error}") from None
     finally:
         await client.aclose()
         await engine.stop()
     return Measured(timings.prompt_per_second, timings.predicted_per_second, threads, watts)
+
+
+async def _read_and_write(client: Client, engine: Engine, copies: int, output: int) -> tuple[_Timings, float | None]:
+    """Have the engine read copies of the prompt and write `output` tokens; -> its times, and watts where they show."""
+    assert engine.origin is not None
+    asked = {
+        "prompt": _PROMPT * copies,
+        "n_predict": output,
+        "ignore_eos": True,
+        "cache_prompt": False,
+        "temperature": 0,
+    }
+    before, began = await asyncio.to_thread(joules), time.monotonic()
+    response = await client.fetch(
+        engine.origin,
+        "POST",
+        "/completion",
+        f"authorization: Bearer {engine.api_key}\r\ncontent-type: application/json\r\n".encode(),
+        msgspec.json.encode(asked),
+        Deadlines(5.0, 120.0, 120.0, 240.0),
+    )
+    timings = msgspec.json.decode(response.body or b"", type=_Completion).timings
+    taken = between(before, await asyncio.to_thread(joules))
+    return timings, None if taken is None else taken / (time.monotonic() - began)
 
 
 def remember(models_dir: Path, model: Path, measured: Measured, day: str) -> None:
