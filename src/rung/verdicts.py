@@ -283,12 +283,12 @@ class _Seen(msgspec.Struct):
         answers = say("failed answers: {0}", say.number(failed))
         if mine is None:
             told = say("never run here") if not self.traffic.of(rung="local", model=model).calls else ""
-            return Figure(f"{answers}; {told}" if told else answers, "measured", float(failed))
+            return Figure(f"{answers}{say('; ')}{told}" if told else answers, "measured", float(failed))
         day = mine.total(self.traffic.first_at)
         figures = (say.number(count) for count in (day.crashes, day.restarts, day.losses, day.updates))
         counts = say("crashes: {0}, came back by itself: {1}, given up: {2}, updates: {3}", *figures)
         since = say("since {0}", max(mine.since, datetime.fromtimestamp(self.traffic.first_at, UTC).date().isoformat()))
-        return Figure(f"{counts}; {answers} ({since})", "measured", float(day.crashes + day.losses + failed))
+        return Figure(f"{counts}{say('; ')}{answers} ({since})", "measured", float(day.crashes + day.losses + failed))
 
 
 def _shape(name: str) -> Row | Known:

@@ -41,6 +41,14 @@ def test_a_rung_that_only_costs_loses() -> None:
     assert told.seconds.value == pytest.approx(-3.0)
 
 
+def test_a_simulated_reference_makes_it_simulated() -> None:
+    made = World()
+    for _ in range(10):
+        made.call(attempt("cloud", REFERENCE, ms=400, cost=2_000_000), simulated=True)
+        made.call(attempt("local", LOCAL, ms=900))
+    assert margin(made.traffic(), "local", LOCAL, REFERENCE).basis == "simulated"
+
+
 def test_what_the_reference_never_did_is_predicted() -> None:
     made = world()
     for _ in range(20):

@@ -39,7 +39,7 @@ def sentences() -> set[str]:
     found |= {*KINDS.values(), *page._SHORT.values(), *ROWS, *render.MARGINS, UNKNOWN.text}
     found |= {render.ADDS, render.OTHERWISE, render.MACHINES, render.UPKEEP}
     found |= {basis for basis in get_args(Basis) if render.MARKS[basis]}
-    found |= {"answers", "refused", "shadow", "audit", "judge", "repeat"}  # what money buys
+    found |= set(render.PARTS.values())
     return found - {"", "?"}
 
 

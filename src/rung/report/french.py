@@ -21,6 +21,7 @@ SENTENCES = {
     " or ": " ou ",
     "{0} calls may not leave this machine": "{0} appels ne doivent pas quitter cette machine",
     "it answered {0} calls after a cloud had failed": "il a répondu à {0} appels après la panne d'un cloud",
+    "; ": " ; ",
     "{0}; but {1}.": "{0} ; mais {1}.",
     "{0}: not sure yet, {1} more calls may tell (days at this rate: {2}).": (
         "{0} : pas encore sûr, {1} appels de plus peuvent trancher (jours à ce rythme : {2})."
@@ -89,7 +90,7 @@ SENTENCES = {
     "latency p50": "latence p50",
     "latency p95": "latence p95",
     "first token": "premier jeton",
-    "cost per 1,000 calls": "coût de 1 000 appels",
+    "cost per 1,000 calls": "coût de 1\u202f000 appels",
     "quality": "qualité",
     "memory": "mémoire",
     "disk": "disque",
@@ -148,9 +149,11 @@ SENTENCES = {
     # the margins
     "What each rung adds": "Ce qu'ajoute chaque échelon",
     "What each rung adds, per 1,000 calls, with and without it; 90 % interval:": (
-        "Ce qu'ajoute chaque échelon, pour 1 000 appels, avec et sans lui ; intervalle à 90 % :"
+        "Ce qu'ajoute chaque échelon, pour 1\u202f000 appels, avec et sans lui ; intervalle à 90 % :"
     ),
-    "Per 1,000 calls, with and without it; 90 % interval.": "Pour 1 000 appels, avec et sans lui ; intervalle à 90 %.",
+    "Per 1,000 calls, with and without it; 90 % interval.": (
+        "Pour 1\u202f000 appels, avec et sans lui ; intervalle à 90 %."
+    ),
     "all": "tous",
     "rung": "échelon",
     "answered": "a répondu",
@@ -163,11 +166,11 @@ SENTENCES = {
     "The bill": "La facture",
     "The bill:": "La facture :",
     "answers": "réponses",
-    "refused": "refusées",
-    "shadow": "ombre",
-    "audit": "audits",
-    "judge": "juges",
-    "repeat": "la référence avec elle-même",
+    "attempts that gave no answer": "essais sans réponse",
+    "shadows": "comparaisons dans l'ombre",
+    "audits": "audits",
+    "judges": "juges",
+    "the reference against itself": "la référence face à elle-même",
     "all the ledger has": "tout ce qu'a le registre",
     "of unknown price": "de prix inconnu",
     "{0} calls, in no sum": "{0} appels, dans aucune somme",

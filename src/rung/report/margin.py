@@ -30,7 +30,8 @@ class Margin(msgspec.Struct, frozen=True):
     seconds: Interval
     errors: Interval | None
     basis: Basis
-    """``measured``, or ``predicted`` where the reference never answered such a task"""
+    """``measured``; ``predicted`` where the reference never answered such a task; ``simulated`` where it, or the rung's
+    own answers, were"""
 
 
 def margin(
@@ -54,12 +55,15 @@ def margin(
     answers: dict[str, int] = {}
     anything = traffic.of(rung="cloud", model=reference)
     basis: Basis = "measured" if anything.calls else "predicted"
+    simulated = False
     for name in tasks:
-        own, vain = (_merged(parts, name, rung, model).sums for parts in (traffic.answered, traffic.vain))
+        part = _merged(traffic.answered, name, rung, model)
+        own, vain = part.sums, _merged(traffic.vain, name, rung, model).sums
         told = traffic.of(rung="cloud", model=reference, task=name)
         if told.calls < FEW:
             told = anything
             basis = "predicted" if any(own.calls) else basis
+        simulated = simulated or bool(told.simulated and any(own.calls)) or bool(part.simulated)
         cost, wait = (told.money / told.calls if told.calls else 0.0), told.mean_ms
         for group in range(GROUPS):
             money[group] += own.calls[group] * cost - own.money[group] - vain.money[group]
@@ -81,9 +85,10 @@ def margin(
             for bound in ("value", "low", "high")
         )
         errors = Interval(value, low, high)
-    return Margin(
-        rung, model, sum(answers.values()), asked, per_thousand(money, 1e12), per_thousand(ms, 1e3), errors, basis
-    )
+    if simulated:
+        basis = "simulated"
+    saved = per_thousand(money, 1e12)
+    return Margin(rung, model, sum(answers.values()), asked, saved, per_thousand(ms, 1e3), errors, basis)
 
 
 def _merged(parts: dict[tuple[str, str, str], Part], task: str, rung: str, model: str) -> Part:

@@ -17,6 +17,10 @@ MARKS: dict[Basis, str] = {"measured": "m", "predicted": "~", "simulated": "sim"
 
 _MAP: dict[Kind, str] = {"adopt": "A", "fallback": "f", "defer": "d", "fast_cloud": "c", "not_enough_data": "?"}
 
+PARTS = {"answers": "answers", "refused": "attempts that gave no answer", "shadow": "shadows", "audit": "audits",
+         "judge": "judges", "repeat": "the reference against itself"}  # fmt: skip
+"""what the parts of the bill are called"""
+
 ADDS = "What each rung adds, per 1,000 calls, with and without it; 90 % interval:"
 OTHERWISE = "The conclusion at other traffic (across) and other prices of the reference (down):"
 MACHINES = "With the same local model on other machines (foretold):"
@@ -165,8 +169,8 @@ def _margin(of: str, one: Margin, say: Words) -> list[str]:
         of,
         f"{one.rung} {one.model}".strip(),
         say("{0} of {1} asked", say.number(one.calls), say.number(one.asked)),
-        f"{_range(one.money, '+.4f', say)} USD",
-        f"{_range(one.seconds, '+,.1f', say)} s",
+        f"{_range(one.money, 4, say)} USD",
+        f"{_range(one.seconds, 1, say)} s",
         differ,
         MARKS[one.basis],
     ]
@@ -175,7 +179,7 @@ def _margin(of: str, one: Margin, say: Words) -> list[str]:
 def bill(verdict: Verdict) -> list[tuple[str, str]]:
     """Names and sums, the ledger's total last of the parts."""
     say, paid = Words(verdict.language), verdict.bill
-    rows = [(say(name), dollars(pico, say)) for name, pico in paid.parts.items()]
+    rows = [(say(PARTS.get(name, name)), dollars(pico, say)) for name, pico in paid.parts.items()]
     rows.append((say("all the ledger has"), dollars(paid.total, say)))
     if paid.unknown:
         rows.append((say("of unknown price"), say("{0} calls, in no sum", say.number(paid.unknown))))
@@ -222,9 +226,10 @@ def dollars(pico: int, say: Words) -> str:
     return f"{say.number(whole)}{point}{f'{rest:012}'.rstrip('0') or '0'} USD"
 
 
-def _range(interval: Interval, form: str, say: Words) -> str:
-    figures = (interval.value, interval.low, interval.high)
-    return say("{0} ({1} to {2})", *(say.number(value, form) for value in figures))
+def _range(interval: Interval, digits: int, say: Words) -> str:
+    """With signs, and no minus before a zero."""
+    figures = (round(value, digits) + 0.0 for value in (interval.value, interval.low, interval.high))
+    return say("{0} ({1} to {2})", *(say.number(value, f"+,.{digits}f") for value in figures))
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:

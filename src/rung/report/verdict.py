@@ -272,4 +272,4 @@ def _advice(shares: Mapping[str, float], told: Sequence[Evidence], say: Words) -
             parts.append(say("{0}: {1} more comparisons until it may be trusted", one.model, missing))
     if not told:
         parts.append(say("no lower model has been compared: send it to the reference"))
-    return "; ".join(parts)
+    return say("; ").join(parts)
