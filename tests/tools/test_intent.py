@@ -351,6 +351,10 @@ def test_a_form_we_do_not_write_is_declined(message: str) -> None:
         ("Convertis ce CSV en JSON, une ligne par objet :", "```csv\na,b\n1,2\n```"),
         ("Is this a valid service?", "```yaml\nservice:\n  name: x\n```"),
         ("Lint this Python with pylint:", "```python\nimport os\n```"),
+        ("Is this JSON valid? It goes to the tax office.", "{}"),
+        ("Is this JSON valid? It is for Stripe.", "{}"),
+        ("Validate this JSON because our tax office is strict:", "{}"),
+        ("Format this JSON to put it into words:", "{}"),
         ("Does this Python compile to C?", "```python\nx = 1\n```"),
     ],
 )

@@ -218,7 +218,7 @@ def _refuse_meaning(said: Said, acts: set[str], language: str, words: frozenset[
     if acts & {"validate", "lint", "against"} and words & _QUALITIES - placed:
         raise Unclear("more than its syntax may be meant")
     if acts & {"validate", "lint", "against"} and (
-        "for" in {value for kind, value in said.count if kind == "fill"} or "namedfile" in words
+        {"for", "purpose"} & set(said.values("fill")) or "namedfile" in words
     ):
         raise Unclear("valid for a purpose may mean more than its syntax")
     if said.has("fill", "role") and said.has("verb", "ask") and not told_who(words):
