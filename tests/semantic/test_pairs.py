@@ -43,6 +43,19 @@ def test_another_question_in_the_same_words_is_not(other: str) -> None:
     assert logit("How do I descale the boiler?", other) < SERVED_AT
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('What does "principal" mean?', 'What does "principle" mean?'),
+        ("Is “parcel” a noun?", "Is “package” a noun?"),
+        ("Which shell has `export`?", "Which shell has `expert`?"),
+    ],
+)
+def test_what_is_quoted_is_meant_to_the_letter(one: str, other: str) -> None:
+    assert logit(one, other) < SERVED_AT
+    assert logit(one, one.replace("?", " please?")) >= SERVED_AT
+
+
 def test_a_veto_outweighs_everything() -> None:
     assert logit("Add 3 cups", "Add 4 cups", 1.0) == -20.0
 

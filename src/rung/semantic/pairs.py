@@ -22,6 +22,7 @@ _ASKED = {
         "who": "who whom whose qui", "when": "when quand", "where": "where où", "why": "why pourquoi"}.items()
     for word in words.split()
 }  # fmt: skip
+_QUOTED = re.compile(r'"[^"\n]{1,200}"|“[^”\n]{1,200}”|«[^»\n]{1,200}»|`[^`\n]{1,200}`')
 _WHAT_TIME = re.compile(r"\b(?:what|which) (?:time|day|date)\b", re.IGNORECASE)
 _MOST = 400
 
@@ -39,7 +40,8 @@ _DETERMINERS = listed(
 class Words:
     """A prompt's words for comparison. `content`: stem -> the word; `names`: stems written as names.
 
-    `scope`: stems that say where, when, for whom or whose, as far as a preposition or a possessive tells.
+    `scope`: stems that say where, when, for whom or whose, as far as a preposition or a possessive tells. `quoted`:
+    stems in quotation marks, names too, and for which no other word and no other spelling stands.
     """
 
     signature: Signature
@@ -49,6 +51,7 @@ class Words:
     scope: frozenset[str]
     asked: frozenset[str]
     function: frozenset[str]
+    quoted: frozenset[str]
 
 
 @lru_cache(maxsize=1024)
@@ -70,14 +73,22 @@ def words(prompt: str) -> Words:
         for at, (word, small) in enumerate(zip(found, lower, strict=True))
         if (at and word[0].isupper() and not prompt.isupper()) or any(letter.isdigit() for letter in word)
     )
+    quoted = frozenset(
+        stem(part)
+        for span in _QUOTED.findall(prompt)
+        for word in _WORD.findall(span)
+        for part in word.lower().split("-")
+        if part
+    )
     return Words(
         signature(prompt),
         " ".join(word for word in lower if word not in FILLERS),
         content,
-        names & content.keys(),
+        (names | quoted) & content.keys(),
         frozenset(_scope(found, lower)) & content.keys(),
         frozenset(asked),
         frozenset(word for word in lower if word in FUNCTION_WORDS and word not in FILLERS),
+        quoted,
     )
 
 
@@ -106,8 +117,9 @@ def differences(one: Words, other: Words, similarity: float) -> Difference:
     why = veto(one.signature, other.signature)
     if why:
         return Difference(why, False, ())
-    mine = _unmatched(one.content, other.content)
-    theirs = _unmatched(other.content, one.content)
+    quoted = one.quoted | other.quoted
+    mine = _unmatched(one.content, other.content, quoted)
+    theirs = _unmatched(other.content, one.content, quoted)
     shared = len(one.content) + len(other.content) - len(mine) - len(theirs)
     total = len(one.content) + len(other.content)
     same = one.plain == other.plain
@@ -131,11 +143,14 @@ def differences(one: Words, other: Words, similarity: float) -> Difference:
     return Difference(why, same, features)
 
 
-def _unmatched(mine: dict[str, str], theirs: dict[str, str]) -> list[str]:
+def _unmatched(mine: dict[str, str], theirs: dict[str, str], quoted: frozenset[str]) -> list[str]:
     left = []
     others = frozenset(theirs.values())
     for base, word in mine.items():
         if base in theirs:
+            continue
+        if base in quoted:
+            left.append(base)
             continue
         alike = ALIKE.get(word) or ALIKE.get(base)
         if alike and not (alike.isdisjoint(others) and alike.isdisjoint(theirs)):
