@@ -2,7 +2,7 @@
 
     python benchmarks/local/picture.py
 
-Memory is computed (within 1 % of measured peaks, benchmarks/results/local_ram.json); speeds are predicted.
+Memory is computed (see benchmarks/results/local_ram.json for how well); speeds are predicted.
 """
 
 from __future__ import annotations

@@ -4,13 +4,14 @@ their slot fill the memory kept for them, and compares the engine process's peak
 
 Kept prompts are given 32 MiB here instead of 128, which is read in a quarter of the time; ``--whole`` gives them all.
 
-    python benchmarks/local/ram.py FOLDER_OF_GGUF_FILES [--whole]    # 8 minutes of one core, 30 with --whole
+    python benchmarks/local/ram.py FOLDER_OF_GGUF_FILES    # 8 minutes of one core, 30 with --whole
 
 Writes benchmarks/results/local_ram.json. Memory does not depend on how busy the machine is.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import re
@@ -56,11 +57,16 @@ async def peak(model: Path, context: int, tuning: Tuning, per_token: int) -> int
 
 
 def main() -> int:
-    rows, kept = [], 128 * MiB if "--whole" in sys.argv else 32 * MiB
-    tuning = Tuning(kept_prompts=kept)
-    for model in sorted(Path(sys.argv[1]).glob("*.gguf")):
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--whole", action="store_true", help="128 MiB of kept prompts")
+    parser.add_argument("--context", type=int, action="append", help="only these context sizes")
+    asked = parser.parse_args()
+    tuning = Tuning(kept_prompts=(128 if asked.whole else 32) * MiB)
+    rows = []
+    for model in sorted(asked.folder.glob("*.gguf")):
         header = read_header(model)
-        for context in CONTEXTS:
+        for context in asked.context or CONTEXTS:
             told = ram_needed(model.stat().st_size, header, context=context, tuning=tuning)
             per_token = 2 * header.layers * header.kv_heads * header.head_dim * 2
             real = asyncio.run(peak(model, context, tuning, per_token))
@@ -71,7 +77,7 @@ def main() -> int:
         "what": "estimate of rung.local.fit.ram_needed against the peak of the engine's process (VmHWM), bytes",
         "date": date.today().isoformat(),
         "threads": 1,
-        "kept_prompts": kept,
+        "kept_prompts": tuning.kept_prompts,
         "bar": BAR,
         "worst": round(worst, 4),
         "rows": rows,
