@@ -33,6 +33,13 @@ def test_a_new_file_gets_the_newest_schema_in_wal_mode(tmp_path: Path) -> None:
     assert path.parent.stat().st_mode & 0o077 == 0
 
 
+def test_a_file_that_is_just_being_made_is_not_old(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite3"
+    path.touch()
+    with pytest.raises(StoreError, match="being made"):
+        open_reader(path, (FIRST,))
+
+
 def test_an_old_file_is_brought_up_to_date_with_its_rows(tmp_path: Path) -> None:
     path = tmp_path / "x.sqlite3"
     with closing(open_database(path, (FIRST,))) as db:

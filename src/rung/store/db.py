@@ -173,6 +173,8 @@ def _check_version(db: sqlite3.Connection, path: Path, migrations: Sequence[str]
     version = _version(db)
     if version > len(migrations):
         raise _newer(path, version, migrations)
+    if not version:
+        raise StoreError(f"{path} is being made at this moment; try again")
     if version < len(migrations):
         raise StoreError(f"{path} has an older schema ({version}); start rung serve once to bring it up to date")
 
