@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from rung.semantic.lexicon import ALIKE, FILLERS, FUNCTION_WORDS, WEAK, listed
 from rung.semantic.veto import Signature, signature, veto
 from rung.semantic.words import misspelt, stem
 
-_WORD = re.compile(r"[^\W_][\w'’.+#-]*[^\W_]|[^\W_]|[$£€%]")
+_WORD = re.compile(r"(?<!\w)[A-Za-z](?:\+\+|#)(?!\w)|[^\W_][\w'’.+#-]*[^\W_]|[^\W_]|[$£€%]")
 _ASKED = {
     word: kind
     for kind, words in {
@@ -25,6 +25,8 @@ _ASKED = {
 _QUOTED = re.compile(r'"[^"\n]{1,200}"|“[^”\n]{1,200}”|«[^»\n]{1,200}»|`[^`\n]{1,200}`')
 _WHAT_TIME = re.compile(r"\b(?:what|which) (?:time|day|date)\b", re.IGNORECASE)
 _MOST = 400
+_LONG, _AROUND = 300, 24
+"""characters from which two prompts are compared by what they do not share; and of that shared text that is kept"""
 
 _PREPOSITIONS = listed(
     "in on at for with without under over during after before within outside inside near between among as of from "
@@ -44,6 +46,7 @@ class Words:
     stems in quotation marks, names too, and for which no other word and no other spelling stands.
     """
 
+    text: str
     signature: Signature
     plain: str
     content: dict[str, str]
@@ -60,9 +63,9 @@ def words(prompt: str) -> Words:
     found = _WORD.findall(prompt)[:_MOST]
     lower = [word.lower().replace("’", "'").removesuffix("'s") for word in found]
     parts = [part for word in lower for part in word.split("-") if part]
-    content = {stem(part): part for part in parts if part not in FUNCTION_WORDS and part not in WEAK}
+    content = _counted(part for part in parts if part not in FUNCTION_WORDS and part not in WEAK)
     if not content:
-        content = {stem(part): part for part in parts}
+        content = _counted(parts)
     asked = {_ASKED[word] for word in lower if word in _ASKED}
     if _WHAT_TIME.search(prompt):
         asked.add("when")
@@ -81,6 +84,7 @@ def words(prompt: str) -> Words:
         if part
     )
     return Words(
+        prompt,
         signature(prompt),
         " ".join(word for word in lower if word not in FILLERS),
         content,
@@ -90,6 +94,17 @@ def words(prompt: str) -> Words:
         frozenset(word for word in lower if word in FUNCTION_WORDS and word not in FILLERS),
         quoted,
     )
+
+
+def _counted(parts: Iterable[str]) -> dict[str, str]:
+    """Stem -> word; a word that is said again has a mark behind its stem, so that a context does not hide it."""
+    content: dict[str, str] = {}
+    for part in parts:
+        base = stem(part)
+        while base in content:
+            base += "'"
+        content[base] = part
+    return content
 
 
 def _scope(found: list[str], lower: list[str]) -> Iterator[str]:
@@ -113,13 +128,22 @@ class Difference:
 
 
 def differences(one: Words, other: Words, similarity: float) -> Difference:
-    """Compare two prompts; `similarity` is the cosine of their embeddings."""
+    """Compare two prompts; `similarity` is the cosine of their embeddings.
+
+    Of long ones only what they do not share is compared, with a few words around it: what a long context says besides
+    ("not", "large", every word of it) would hide what the questions at its end say.
+    """
+    if len(one.text) >= _LONG and len(other.text) >= _LONG and one.text != other.text:
+        mine_only, theirs_only = _apart(one.text, other.text)
+        if len(mine_only) < len(one.text):
+            one, other = words(mine_only), words(theirs_only)
     why = veto(one.signature, other.signature)
     if why:
         return Difference(why, False, ())
-    quoted = one.quoted | other.quoted
-    mine = _unmatched(one.content, other.content, quoted)
-    theirs = _unmatched(other.content, one.content, quoted)
+    exact = one.quoted | other.quoted
+    names = one.names | other.names | exact
+    mine = _unmatched(one.content, other.content, exact, names)
+    theirs = _unmatched(other.content, one.content, exact, names)
     shared = len(one.content) + len(other.content) - len(mine) - len(theirs)
     total = len(one.content) + len(other.content)
     same = one.plain == other.plain
@@ -143,7 +167,29 @@ def differences(one: Words, other: Words, similarity: float) -> Difference:
     return Difference(why, same, features)
 
 
-def _unmatched(mine: dict[str, str], theirs: dict[str, str], quoted: frozenset[str]) -> list[str]:
+def _apart(one: str, other: str) -> tuple[str, str]:
+    """Both without the beginning and the end they share, but for `_AROUND` characters, to the next space."""
+    shortest = min(len(one), len(other))
+    begin = _shared(shortest, lambda count: one[:count] == other[:count])
+    end = _shared(shortest - begin, lambda count: one[len(one) - count :] == other[len(other) - count :])
+    first = one.rfind(" ", 0, max(0, begin - _AROUND)) + 1
+    tail = max(0, end - _AROUND)
+    tail = max(0, tail - 1 - one[len(one) - tail :].find(" ")) if tail else 0
+    return one[first : len(one) - tail], other[first : len(other) - tail]
+
+
+def _shared(most: int, holds: Callable[[int], bool]) -> int:
+    """The largest count up to `most` for which `holds`; it holds up to there and not beyond."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle - 1)
+    return low
+
+
+def _unmatched(
+    mine: dict[str, str], theirs: dict[str, str], quoted: frozenset[str], names: frozenset[str]
+) -> list[str]:
     left = []
     others = frozenset(theirs.values())
     for base, word in mine.items():
@@ -155,16 +201,22 @@ def _unmatched(mine: dict[str, str], theirs: dict[str, str], quoted: frozenset[s
         alike = ALIKE.get(word) or ALIKE.get(base)
         if alike and not (alike.isdisjoint(others) and alike.isdisjoint(theirs)):
             continue
-        if len(word) <= 3 or not _slipped(word, mine, theirs):
+        if len(word) <= 3 or base in names or not _slipped(word, mine, theirs, names):
             left.append(base)
     return left
 
 
-def _slipped(word: str, mine: dict[str, str], theirs: dict[str, str]) -> bool:
-    """Does one of the other's words, which is not also said here, read as this one misspelt?"""
+def _slipped(word: str, mine: dict[str, str], theirs: dict[str, str], names: frozenset[str]) -> bool:
+    """Does one of the other's words, which is not also said here, read as this one misspelt? Names never do."""
     first, length = word[0], len(word)
     for known, other in theirs.items():
-        if other[0] == first and -3 < len(other) - length < 3 and known not in mine and misspelt(word, other):
+        if (
+            other[0] == first
+            and -3 < len(other) - length < 3
+            and known not in mine
+            and known not in names
+            and misspelt(word, other)
+        ):
             return True
     return False
 

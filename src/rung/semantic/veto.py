@@ -7,11 +7,13 @@ They are rules, never learned: a veto can only prevent a hit.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
 from rung.semantic.lexicon import DATES, FUNCTION_WORDS, NEGATIONS, NUMBER_WORDS, OPPOSITES, UNITS, listed
+from rung.semantic.phrasing import Phrasing, contradiction, phrasing
 from rung.semantic.programs import Program, program
 
 _TOKEN = re.compile(
@@ -29,10 +31,13 @@ class Signature:
     numbers: tuple[str, ...]
     units: frozenset[tuple[str, str]]
     dates: frozenset[str]
-    negated: bool
+    negated: int
+    """how often: a prompt may hold one "not" with and one without the other's"""
     words: frozenset[str]
-    polar: frozenset[str]
+    polar: tuple[str, ...]
+    """words that have an opposite, as often as they occur"""
     turns: tuple[tuple[str, str], ...]
+    phrasing: Phrasing
     program: Program | None
     key: int
     """64 bits of what must be equal: code, or numbers, units, dates and negation"""
@@ -45,21 +50,22 @@ def signature(prompt: str) -> Signature:
     code = program(prompt)
     if code is not None:
         nothing: frozenset[str] = frozenset()
-        return Signature((), frozenset(), nothing, False, nothing, nothing, (), code, _key(code.tokens, code.named))
+        return Signature((), frozenset(), nothing, 0, nothing, (), (), Phrasing(), code, _key(code.tokens, code.named))
     words = [word.removesuffix("'s") for word in _TOKEN.findall(text)]
     numbers, units = _numbers(words)
     dates = {word.rstrip("s") for word in words if word in DATES}
-    negated = any(_negates(word) for word in words)
+    negated = sum(_negates(word) for word in words)
     return Signature(
         numbers=tuple(numbers),
         units=frozenset(units),
         dates=frozenset(dates),
         negated=negated,
         words=frozenset(words),
-        polar=frozenset(word for word in words if word in OPPOSITES),
+        polar=tuple(word for word in words if word in OPPOSITES),
         turns=tuple(_turns(words)),
+        phrasing=phrasing(prompt, words),
         program=None,
-        key=_key(*numbers, "/", *sorted(dates), "/", "not" if negated else ""),
+        key=_key(*numbers, "/", *sorted(dates), "/", "not" * negated),
     )
 
 
@@ -117,7 +123,10 @@ def _turns(words: list[str]) -> list[tuple[str, str]]:
 
 
 def veto(one: Signature, other: Signature) -> str:
-    """Why these two may not share an answer: numbers, units, dates, negation, opposites, direction or code; else ""."""
+    """Why these two may not share an answer; "" where nothing speaks against it.
+
+    Code, numbers, units, dates, negation, opposites, direction, signs, modals or tense.
+    """
     if one.program is not None or other.program is not None:
         return "" if one.program == other.program else "code"
     if one.numbers != other.numbers:
@@ -130,7 +139,7 @@ def veto(one: Signature, other: Signature) -> str:
         return "negation"
     if _opposed(one, other):
         return "opposites"
-    return "direction" if _turned(one, other) else ""
+    return "direction" if _turned(one, other) else contradiction(one.phrasing, other.phrasing)
 
 
 def _mismeasured(one: Signature, other: Signature) -> bool:
@@ -143,8 +152,8 @@ def _mismeasured(one: Signature, other: Signature) -> bool:
 
 
 def _opposed(one: Signature, other: Signature) -> bool:
-    """One says a word, the other its opposite, and neither says both."""
-    mine, theirs = one.polar - other.words, other.polar - one.words
+    """One says a word more often than the other, which says its opposite more often."""
+    mine, theirs = Counter(one.polar) - Counter(other.polar), Counter(other.polar) - Counter(one.polar)
     return any(not OPPOSITES[word].isdisjoint(theirs) for word in mine)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 _FORMS = """
@@ -26,6 +27,7 @@ _IRREGULAR = {
     form: base for base, _, forms in (entry.partition(":") for entry in _FORMS.split()) for form in forms.split(",")
 }
 
+_DOUBLED = re.compile(r"(.)\1")
 _VOWELS = frozenset("aeiouyé")
 
 
@@ -63,17 +65,18 @@ def _without_e(base: str) -> str:
 
 
 def misspelt(one: str, other: str) -> bool:
-    """Whether one word reads as the other misspelt: long enough, and one edit apart (two from eight letters).
+    """Whether one word reads as the other misspelt: long enough, and one edit apart, doubled letters aside.
 
-    Digits never count as a misspelling.
+    Digits never count as a misspelling, nor does another letter in a short word: that makes another word (port, post).
     """
-    short, long = sorted((one, other), key=len)
+    short, long = sorted((_DOUBLED.sub(r"\1", one), _DOUBLED.sub(r"\1", other)), key=len)
     if len(short) < 4 or not (one.isalpha() and other.isalpha()):
         return False
-    allowed = 2 if len(short) >= 8 else 1
-    if len(long) - len(short) > allowed or one[0] != other[0]:
+    if len(long) - len(short) > 1 or one[0] != other[0]:
         return False
-    return _distance(short, long, allowed) <= allowed
+    if len(short) < 6 and len(short) == len(long) and sorted(short) != sorted(long):
+        return False
+    return _distance(short, long, 1) <= 1
 
 
 def _distance(short: str, long: str, limit: int) -> int:
