@@ -30,7 +30,7 @@ class Health:
         self.loaded = False
         self._state: State = "gone"
         self._is_full = is_full
-        self._listeners = () if listener is None else (listener,)
+        self._listeners: tuple[Listener, ...] = () if listener is None else (listener,)
         self._changed = asyncio.Event()
 
     @property
