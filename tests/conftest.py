@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("quick", deadline=None, max_examples=100)
-settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
-settings.register_profile("long", deadline=None, max_examples=5000)
+# that making an example took long says how busy the machine is
+settings.register_profile("any", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("any"), max_examples=100)
+settings.register_profile("ci", settings.get_profile("any"), max_examples=100, derandomize=True)
+settings.register_profile("long", settings.get_profile("any"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "quick"))
 
 FOREIGN = re.compile(r"(?i)^(.*_API_KEY|RUNG_(?!TEST_).*|XDG_.*_HOME|(https?|all|no)_proxy|OLLAMA_.*|SSL_CERT_.*)$")
