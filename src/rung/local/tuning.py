@@ -16,8 +16,8 @@ class Drafts(msgspec.Struct, frozen=True):
 
     They are checked by the model in one step and kept only where it would have said the same, so they change the
     speed and not what is said (but for rounding: a batch of another size may break a tie otherwise). With a long
-    `match` little is drafted where nothing is repeated, so ordinary chat pays nothing. llama.cpp decides 16 tokens in
-    one step at little more than 8, so a draft fills a step of 16: shorter ones gain less.
+    `match` little is drafted where nothing is repeated, so ordinary chat pays nothing. A draft fills a step of 16
+    tokens: shorter ones were measured to gain less (docs/local.md).
     """
 
     match: int = 8
