@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from zlib import crc32
 
@@ -154,21 +155,31 @@ _attempts = msgspec.json.Decoder(list[Asked]).decode
 def gather(kinds: Mapping[int, Kind], climbs: Iterable[Seen]) -> Traffic:
     """Sum up `climbs`; reads each once and keeps none."""
     traffic = Traffic()
+    counts = dict.fromkeys(kinds, 0)
+    first, last = math.inf, 0.0
     for climb in climbs:
-        _add(traffic, kinds[climb.kind], climb)
+        kind = kinds[climb.kind]
+        if climb.cost_pico is None:
+            traffic.unknown += 1
+        attempts = _attempts(climb.attempts)
+        if kind.purpose:
+            _add_own(traffic, kind, attempts, climb.cost_pico)
+            continue
+        counts[climb.kind] += 1
+        at = climb.started_at
+        first, last = at if at < first else first, at if at > last else last
+        if climb.cache_write_tokens:
+            traffic.cache_write_tokens += climb.cache_write_tokens
+        _add(traffic, kind, climb, attempts)
+    for number, count in counts.items():
+        _count(traffic, kinds[number], count)
+    if traffic.calls:
+        traffic.first_at, traffic.last_at = first, last
     return traffic
 
 
-def _add(traffic: Traffic, kind: Kind, climb: Seen) -> None:
-    attempts = _attempts(climb.attempts)
-    cost = climb.cost_pico
-    if cost is None:
-        traffic.unknown += 1
-    if kind.purpose:
-        _add_own(traffic, kind, attempts, cost)
-        return
-    task = kind.task or "other"
-    _add_call(traffic, kind, climb, task)
+def _add(traffic: Traffic, kind: Kind, climb: Seen, attempts: list[Asked]) -> None:
+    cost, task = climb.cost_pico, kind.task or "other"
     group = crc32((climb.session or climb.request_id).encode()) % GROUPS
     cloud_failed = False
     for one in attempts:
@@ -204,19 +215,20 @@ def _add_own(traffic: Traffic, kind: Kind, attempts: list[Asked], cost: int | No
         _spend(traffic, kind.purpose, cost)
 
 
-def _add_call(traffic: Traffic, kind: Kind, climb: Seen, task: str) -> None:
-    traffic.calls += 1
-    if not traffic.first_at > 0 or climb.started_at < traffic.first_at:
-        traffic.first_at = climb.started_at
-    if climb.started_at > traffic.last_at:
-        traffic.last_at = climb.started_at
-    traffic.tasks[task] = traffic.tasks.get(task, 0) + 1
+def _count(traffic: Traffic, kind: Kind, calls: int) -> None:
+    """Callers' climbs of one kind."""
+    if not calls:
+        return
+    task = kind.task or "other"
+    traffic.calls += calls
+    traffic.tasks[task] = traffic.tasks.get(task, 0) + calls
     if kind.private:
-        traffic.private += 1
-        traffic.private_by_task[task] = traffic.private_by_task.get(task, 0) + 1
-    traffic.simulated += kind.simulated
-    traffic.failed += kind.outcome in ("failed", "cut")
-    traffic.cache_write_tokens += climb.cache_write_tokens or 0
+        traffic.private += calls
+        traffic.private_by_task[task] = traffic.private_by_task.get(task, 0) + calls
+    if kind.simulated:
+        traffic.simulated += calls
+    if kind.outcome in ("failed", "cut"):
+        traffic.failed += calls
 
 
 def _answer(part: Part, kind: Kind, climb: Seen) -> None:
@@ -224,10 +236,13 @@ def _answer(part: Part, kind: Kind, climb: Seen) -> None:
         part.times.add(climb.total_ms)
     if climb.first_content_ms is not None:
         part.firsts.add(climb.first_content_ms)
-    part.prompt_tokens += (climb.input_tokens or 0) + (climb.cache_read_tokens or 0) + (climb.cache_write_tokens or 0)
+    fresh, read, written = climb.input_tokens, climb.cache_read_tokens, climb.cache_write_tokens
+    part.prompt_tokens += (fresh or 0) + (read or 0) + (written or 0)
     part.output_tokens += (climb.output_tokens or 0) + (climb.reasoning_tokens or 0)
-    part.simulated += kind.simulated
-    part.unproved += kind.unproved
+    if kind.simulated:
+        part.simulated += 1
+    if kind.unproved:
+        part.unproved += 1
 
 
 def _spend(traffic: Traffic, what: str, pico: int) -> None:
