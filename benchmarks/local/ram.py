@@ -1,10 +1,10 @@
-"""Is the memory estimate right? Loads every model found at three context sizes, reads prompts until those that lost
-their slot fill the memory kept for them, and compares the engine process's peak (VmHWM) with
-`rung.local.fit.ram_needed`.
+"""Is the memory estimate right? Loads every model found at three context sizes, and at one without copied weights,
+reads prompts until those that lost their slot fill the memory kept for them, and compares the engine process's peak
+(VmHWM) with `rung.local.fit.ram_needed`.
 
 Kept prompts are given 32 MiB here instead of 128, which is read in a quarter of the time; ``--whole`` gives them all.
 
-    python benchmarks/local/ram.py FOLDER_OF_GGUF_FILES    # 8 minutes of one core, 30 with --whole
+    python benchmarks/local/ram.py FOLDER_OF_GGUF_FILES    # 10 minutes of one core, 40 with --whole
 
 Writes benchmarks/results/local_ram.json. Memory does not depend on how busy the machine is.
 """
@@ -20,6 +20,7 @@ from datetime import date
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from rung.local.engine import Engine
 from rung.local.fit import MiB, ram_needed
@@ -28,6 +29,7 @@ from rung.local.tuning import Tuning
 from rung.wire.client import Client, Deadlines
 
 CONTEXTS = (2048, 8192, 16384)
+LEAN = 4096
 SENTENCE = "Reading this sentence again and again takes up room in the cache. "
 """14 tokens, about"""
 BAR = 0.10
@@ -62,22 +64,25 @@ def main() -> int:
     parser.add_argument("--whole", action="store_true", help="128 MiB of kept prompts")
     parser.add_argument("--context", type=int, action="append", help="only these context sizes")
     asked = parser.parse_args()
-    tuning = Tuning(kept_prompts=(128 if asked.whole else 32) * MiB)
+    usual = Tuning(kept_prompts=(128 if asked.whole else 32) * MiB)
     rows = []
     for model in sorted(asked.folder.glob("*.gguf")):
         header = read_header(model)
-        for context in asked.context or CONTEXTS:
+        ways = [*((one, usual) for one in asked.context or CONTEXTS), (LEAN, replace(usual, repack=False))]
+        for context, tuning in ways:
             told = ram_needed(model.stat().st_size, header, context=context, tuning=tuning)
             per_token = 2 * header.layers * header.kv_heads * header.head_dim * 2
             real = asyncio.run(peak(model, context, tuning, per_token))
-            rows.append({"model": model.name, "context": context, "estimate": told, "peak": real, "ratio": told / real})
-            print(f"{model.name:<45} {context:>6} {told / MiB:>7.0f} {real / MiB:>7.0f} MiB {told / real - 1:>+7.1%}")
+            row = {"model": model.name, "context": context, "repack": tuning.repack}
+            rows.append(row | {"estimate": told, "peak": real, "ratio": told / real})
+            way = f"{context:>6} {'copied' if tuning.repack else 'as is':<7}"
+            print(f"{model.name:<45} {way} {told / MiB:>7.0f} {real / MiB:>7.0f} MiB {told / real - 1:>+7.1%}")
     worst = max(abs(row["ratio"] - 1) for row in rows)
     result = {
         "what": "estimate of rung.local.fit.ram_needed against the peak of the engine's process (VmHWM), bytes",
         "date": date.today().isoformat(),
         "threads": 1,
-        "kept_prompts": tuning.kept_prompts,
+        "kept_prompts": usual.kept_prompts,
         "bar": BAR,
         "worst": round(worst, 4),
         "rows": rows,

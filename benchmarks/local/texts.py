@@ -1,6 +1,19 @@
-"""What `quick.py` asks: edits that repeat most of a pasted file, and chat that repeats nothing."""
+"""What `quick.py` asks: edits that repeat most of a pasted file, and chat that repeats nothing.
+
+Three of the edits are of small files made up for it; the settings of drafts were chosen with them among others. Six are
+of real code, functions of the standard library as the running Python has them; they were written down after that
+choice and before they were ever measured.
+"""
 
 from __future__ import annotations
+
+import calendar
+import fractions
+import inspect
+import ipaddress
+import shutil
+import statistics
+import textwrap
 
 INVENTORY = """import json
 from pathlib import Path
@@ -103,13 +116,43 @@ def largest(shapes):
     return best
 """
 
-_ASKED = (
+_ASKED: tuple[tuple[str, str], ...] = (
     ("Rename the method `total` to `count_all` and add a docstring to `save`. Return the whole file.", INVENTORY),
     ("Rename the variable `orders` to `rows` everywhere. Return the complete code only.", ORDERS),
     ("Replace 3.14159 by math.pi and import math. Output the full updated code, nothing else.", SHAPES),
 )
 
+
+def _source(*told: object) -> str:
+    return "\n\n".join(textwrap.dedent(inspect.getsource(one)) for one in told)  # type: ignore[arg-type]
+
+
+_REAL: tuple[tuple[str, str], ...] = (
+    (
+        "Give `copy2` a parameter `verbose=False` that prints both paths. Return all of the code.",
+        _source(shutil.copymode, shutil.copy, shutil.copy2),
+    ),
+    (
+        "Rename the parameter `prefix` of `indent` to `lead`. Return both functions.",
+        _source(textwrap.indent, textwrap.dedent),
+    ),
+    (
+        "Raise a TypeError if max_denominator is not an int. Return the whole method.",
+        _source(fractions.Fraction.limit_denominator),
+    ),
+    ("Raise ValueError instead of StatisticsError. Return the complete function.", _source(statistics.quantiles)),
+    (
+        "Add a method `save(self, path, year)` that writes formatyear to a file. Return the whole class.",
+        _source(calendar.TextCalendar),
+    ),
+    (
+        "Let the message about versions name both versions. Return the whole function.",
+        _source(ipaddress.summarize_address_range),
+    ),
+)
+
 EDITS = tuple(f"{asked}\n\n```python\n{code}```" for asked, code in _ASKED)
+REAL_EDITS = tuple(f"{asked}\n\n```python\n{code}```" for asked, code in _REAL)
 
 CHATS = (
     "Explain what a hash table is and when to use it.",

@@ -23,14 +23,16 @@ from rung.local.backend import Backend
 from rung.local.catalogue import rows
 from rung.local.discover import OLLAMA, SERVERS, Found, discover, suitable
 from rung.local.embedded import Embedded
-from rung.local.engine import Engine
+from rung.local.engine import DEFAULT_CONTEXT, Engine
 from rung.local.fit import MARGIN, Chosen, chosen_model
 from rung.local.health import STOPPED, State
 from rung.local.hosted import Ollama, Server
 from rung.local.identity import sha256_of
 from rung.local.memory import Guard
-from rung.local.speeds import Speed, Speeds
-from rung.local.tuning import Tuning
+from rung.local.setup import describe
+from rung.local.speeds import Setup, Speed, Speeds
+from rung.local.trial import setup_of
+from rung.local.tuning import DEFAULT_TUNING, Tuning
 from rung.wire.client import Client
 from rung.wire.origin import Origin
 
@@ -192,7 +194,7 @@ class Backends:
             found.origin,
             found.base_path,
             model,
-            context=told.context,
+            context=told.context or DEFAULT_CONTEXT,
             idle_unload=told.idle_unload,
             speed=self._speeds.of(f"ollama/{model}"),
             max_waiting=told.queue,
@@ -230,14 +232,18 @@ class Backends:
             if not quiet:
                 self._say("no local rung: there is no model yet; rung models pull qwen2.5-coder:1.5b")
             return None
-        threads = told.threads or machine.engine_threads
+        setup = await asyncio.to_thread(_setup, chosen, models, machine)
+        threads = told.threads or setup.threads
+        context = chosen.room.context if chosen.room is not None else told.context or DEFAULT_CONTEXT
+        if chosen.room is not None and (not chosen.room.repack or context < (told.context or DEFAULT_CONTEXT)):
+            self._say(f"{chosen.alias}: memory is short, so {context:,} tokens of context, {describe(setup)}")
         engine = Engine(
             chosen.path,
             alias=chosen.alias,
             threads=threads,
-            context=told.context,
+            context=context,
             load_deadline=told.load_timeout,
-            tuning=Tuning(heads=settings.paths.home / "prefixes"),
+            tuning=Tuning(heads=settings.paths.home / "prefixes", batch=setup.batch, repack=setup.repack),
         )
         return Embedded(
             engine,
@@ -305,6 +311,18 @@ def _servers_at(settings: Settings) -> dict[str, Any]:
 
 def _fits(size: int, free: int | None) -> bool:
     return free is None or size * _GROWS + MARGIN <= free
+
+
+def _setup(chosen: Chosen, models: Path, machine: hardware.Hardware) -> Setup:
+    """What was found by trying, within the cores and the memory there are now. Blocks."""
+    threads, repack = machine.engine_threads, chosen.room is None or chosen.room.repack
+    try:
+        found = setup_of(models, chosen.path.name, chosen.path.stat().st_size)
+    except OSError:  # said by the engine
+        found = None
+    if found is None:
+        return Setup(threads, DEFAULT_TUNING.batch, repack)
+    return Setup(min(threads, found.threads), found.batch, repack and found.repack)
 
 
 def _identify(chosen: Chosen, models: Path) -> str:

@@ -21,7 +21,7 @@ from rung.ladder.task import classify, warm
 from rung.ladder.trust.compare import comparator_for
 from rung.local.bandwidth import Probe, probe
 from rung.local.catalogue import Row, rows
-from rung.local.fit import MARGIN, ram_needed
+from rung.local.fit import default_model, least_ram, room_for
 from rung.local.hardware import Hardware, look
 from rung.local.installed import models_here, serving
 from rung.local.known import Known, known
@@ -203,7 +203,7 @@ def who(settings: Settings, traffic: Traffic, what_if: WhatIf, hardware: Hardwar
         local = f"local:{_shape(what_if.model).name.replace(':', '-')}"
     elif not local:
         mine = next(iter(models_here(settings.paths.models)), None)
-        best = mine or next((row for row in rows() if row.default and _fits(row, hardware, settings)), rows()[0])
+        best = mine or default_model(hardware, context=settings.local.context) or rows()[0]
         local = f"local:{best.alias}"
     return reference, local
 
@@ -229,7 +229,7 @@ class _Seen(msgspec.Struct):
 
     def _cloud(self, model: str, prices: PriceBook) -> Candidate:
         def price(prompt: int, output: int) -> int | None:
-            cost = prices.cost(model, Usage(input_tokens=prompt, output_tokens=output), datetime.now(UTC))
+            cost = prices.cost(model, Usage(input_tokens=prompt, output_tokens=output))
             return None if cost is None else round(cost * self.what_if.price(model))
 
         return Candidate(
@@ -258,16 +258,18 @@ class _Seen(msgspec.Struct):
                 prompt / told.prompt.low + output / told.generation.low,
             )
 
+        context = settings.local.context
+        room = room_for(shape.bytes, shape, hardware, context=context)
         pull = f"rung models pull {shape.name}" if isinstance(shape, Row) else f"ollama pull {shape.ollama}"
         peak = 0 if mine is None else mine.peak
         return Candidate(
             rung="local",
             model=model,
-            ram=peak or ram_needed(shape.bytes, shape, context=settings.local.context),
+            ram=peak or (least_ram(shape.bytes, shape, context=context) if room is None else room.ram),
             ram_basis="measured" if peak else "predicted",
             disk=shape.bytes if here is None else here.bytes,
             disk_basis="measured" if here is not None else "claimed" if listed else "predicted",
-            fits=_fits(shape, hardware, settings),
+            fits=room is not None,
             install=say("2 steps: {0}; {1}", "pip install 'rung[local]'" if listed else "Ollama", pull),
             upkeep=upkeep,
             leaves=False,
@@ -303,7 +305,3 @@ def _shape(name: str) -> Row | Known:
             status=400,
         )
     return found
-
-
-def _fits(shape: Row | Known, hardware: Hardware, settings: Settings) -> bool:
-    return ram_needed(shape.bytes, shape, context=settings.local.context) + MARGIN <= hardware.usable_ram

@@ -8,11 +8,13 @@ from click.testing import CliRunner, Result
 
 from rung.cli import doctor
 from rung.errors import ModelFileError
+from rung.local import setup
 from rung.local.bandwidth import Probe
 from rung.local.discover import Found
 from rung.local.gguf import Header
 from rung.local.hardware import Hardware
 from rung.local.predict import Measured
+from rung.local.tuning import Tuning
 from rung.wire.origin import Origin
 
 GiB = 1024**3
@@ -89,16 +91,34 @@ def test_trying_out_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     header = Header("qwen2", "Mine", 2, 2, 64, 4096, 3, True, 4, 0, read_bytes=100, kinds={"Q4_K": 100})
     monkeypatch.setattr(doctor, "read_header", lambda path: header)
 
-    async def trial(path: Path, *, threads: int, context: int) -> Measured:
-        return Measured(50.0, 12.0, threads)
+    async def trial(path: Path, *, threads: int, context: int, tuning: Tuning) -> Measured:
+        tried.append((threads, context, tuning.batch, tuning.repack))
+        return Measured(50.0 if tuning.batch == 32 else 80.0, 12.0, threads)
 
+    tried: list[tuple[int, int, int, bool]] = []
     monkeypatch.setattr(doctor, "trial", trial)
+    monkeypatch.setattr(setup, "trial", trial)
     (first,) = orjson.loads(rung("--json", str(file)).output)["models"]
     assert first["pace"]["basis"] == "uncorrected"
-    tried = rung("--probe", "--json", str(file))
-    (second,) = orjson.loads(tried.stdout)["models"]
+    (second,) = orjson.loads(rung("--probe", "--json", str(file)).stdout)["models"]
+    assert tried == [(3, 8192, 32, True)]
     assert second["pace"]["basis"] == "measured"
     assert second["pace"]["generation"]["middle"] == 12.0
+    told = rung("--tune", str(file))
+    assert "kept: 3 threads, batches of 128, weights copied" in told.stderr
+    tried.clear()
+    rung("--probe", str(file))
+    assert tried == [(3, 8192, 128, True)], "as the gateway would load it"
+
+
+def test_what_there_is_no_memory_for_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine.gguf"
+    file.write_bytes(b"GGUF")
+    header = Header("qwen2", "Mine", 2, 2, 64, 4096, 3, True, 4, 0, read_bytes=100, kinds={"Q4_K": 100})
+    monkeypatch.setattr(doctor, "read_header", lambda path: header)
+    monkeypatch.setattr(doctor, "look", lambda: Hardware(4, 8 * GiB, 600 * 1024**2))
+    with pytest.raises(ModelFileError, match="MiB of memory and 512 to spare, 600 are free"):
+        rung("--probe", str(file))
 
 
 def test_nothing_to_try() -> None:

@@ -78,7 +78,7 @@ def test_list_says_what_is_here_and_what_would_fit(folder: Path, monkeypatch: py
     assert (big["name"], big["state"], big["fits"], big["path"]) == ("toy:big", "absent", False, None)
     assert (small["state"], small["fits"], small["path"]) == ("unverified", True, str(folder / "toy-small.gguf"))
     lines = run("list").stdout.splitlines()
-    assert lines[1].split() == ["toy:big", "0", "MiB", "420", "MiB", "no", "absent"]
+    assert lines[1].split() == ["toy:big", "0", "MiB", "292", "MiB", "no", "absent"]
     assert "700 MiB of memory are free" in lines[-1]
 
 
@@ -97,7 +97,7 @@ def test_pull_default_keeps_the_smaller_one_that_is_here(folder: Path, monkeypat
     assert told("pull", "default")["name"] == "toy:small"
 
 
-@pytest.mark.parametrize(("mib", "reason"), [(4000, "toy:big could not be fetched"), (100, "toy:small needs 172 MiB")])
+@pytest.mark.parametrize(("mib", "reason"), [(4000, "toy:big could not be fetched"), (100, "toy:small needs 168 MiB")])
 def test_without_any_model_only_if_fits_is_content(monkeypatch: pytest.MonkeyPatch, mib: int, reason: str) -> None:
     free(monkeypatch, mib)
     done = run("pull", "default", "--if-fits")
@@ -113,7 +113,7 @@ def test_a_model_that_does_not_fit_is_not_fetched(monkeypatch: pytest.MonkeyPatc
     free(monkeypatch, 700)
     failed = run("pull", "toy:big")
     assert isinstance(failed.exception, ModelFileError)
-    assert "needs 420 MiB of memory and 512 to spare; 700 are free" in failed.exception.message
+    assert "needs 292 MiB of memory and 512 to spare; 700 are free" in failed.exception.message
 
 
 @pytest.mark.parametrize("words", [("pull", "gpt"), ("rm", "gpt"), ("verify", "gpt")])

@@ -11,11 +11,15 @@ from rung.doors.app import App
 from rung.doors.server import running as serves
 from rung.errors import PrivacyError, RungError
 from rung.gateway import Gateway
-from rung.local import upkeep
+from rung.local import hardware, upkeep
 from rung.local.catalogue import row
 from rung.local.discover import Found
 from rung.local.embedded import Embedded
+from rung.local.fit import MARGIN, least_ram
 from rung.local.ollama import Model
+from rung.local.predict import Measured
+from rung.local.speeds import Setup
+from rung.local.trial import remember
 from rung.sim import simulator
 from rung.testing import ScriptedUpstream, completion_reply, reply
 from rung.wire.client import Client
@@ -94,6 +98,38 @@ async def chosen(told, client):
     current = room.current
     await room.aclose()
     return None if current is None else (current.kind, current.model)
+
+
+async def embedded(told, client):
+    room = Backends()
+    await room.start(told, client)
+    engine = room.current.engine
+    await room.aclose()
+    return engine.threads, engine.context, engine.tuning.batch, engine.tuning.repack
+
+
+async def test_the_engine_runs_as_was_found_to_be_quickest(settings, client, running, pulled, monkeypatch):
+    await asyncio.to_thread(pulled)
+    told = await asyncio.to_thread(settings)
+    machine = hardware.Hardware(8, 64 << 30, 32 << 30)
+    monkeypatch.setattr(backends.hardware, "look", lambda: machine)
+    assert await embedded(told, client) == (7, 8192, 32, True)
+    model = told.paths.models / row("qwen2.5-coder:0.5b").file
+    found = Setup(threads=4, batch=128, repack=False)
+    await asyncio.to_thread(remember, told.paths.models, model, Measured(30.0, 9.0, 4), "2026-11-22", found)
+    assert await embedded(told, client) == (4, 8192, 128, False)
+    said = await asyncio.to_thread(settings, "[local]\nthreads = 2\ncontext = 16384\n")
+    assert await embedded(said, client) == (2, 16384, 128, False)
+
+
+async def test_short_memory_is_told(settings, client, running, pulled, lines, monkeypatch):
+    await asyncio.to_thread(pulled)
+    told = await asyncio.to_thread(settings)
+    model = row("qwen2.5-coder:0.5b")
+    machine = hardware.Hardware(2, 4 << 30, least_ram(model.bytes, model) + MARGIN)
+    monkeypatch.setattr(backends.hardware, "look", lambda: machine)
+    assert await embedded(told, client) == (1, 4096, 32, False)
+    assert any("memory is short, so 4,096 tokens of context" in line for line in lines)
 
 
 async def test_crashes_and_restarts_are_counted_beside_the_models(settings, client, running, pulled):

@@ -10,7 +10,7 @@ from local_fakes import model
 from rung.local.bandwidth import Probe
 from rung.local.catalogue import rows
 from rung.local.doctor import Candidate, examine, rule_of_thumb
-from rung.local.fit import MARGIN, fits, ram_needed
+from rung.local.fit import MARGIN, fits, least_ram
 from rung.local.hardware import Gpu, Hardware
 from rung.local.known import known
 from rung.local.predict import Measured
@@ -36,7 +36,7 @@ def test_no_model_without_room_is_called_fit(cores: int, total: int, free: float
     machine = Hardware(cores, total * GiB, int(total * free * GiB))
     found = looked_at(machine, context=context)
     for one in ALL:
-        needs = ram_needed(one.bytes, one, context=context)
+        needs = least_ram(one.bytes, one, context=context)
         assert (found[one.name].verdict == "does not fit") == (needs + MARGIN > machine.usable_ram)
         if found[one.name].verdict == "does not fit":
             assert found[one.name].pace is None
@@ -46,12 +46,14 @@ def test_no_model_without_room_is_called_fit(cores: int, total: int, free: float
 
 
 def test_a_4_core_machine_runs_a_small_model_well_and_a_large_one_slowly_or_not() -> None:
-    found = looked_at(Hardware(4, 16 * GiB, 12 * GiB))
+    found = looked_at(Hardware(4, 16 * GiB, 10 * GiB))
     assert found["qwen2.5-coder:1.5b"].verdict == "runs well"
     assert found["qwen2.5-coder:7b"].verdict == "runs slowly"
     assert "tokens/s" in found["qwen2.5-coder:7b"].why
     assert found["phi4"].verdict == "does not fit"
-    assert looked_at(Hardware(4, 8 * GiB, 6 * GiB))["qwen2.5-coder:7b"].verdict == "does not fit"
+    lean = looked_at(Hardware(4, 8 * GiB, 6 * GiB))["qwen2.5-coder:7b"]
+    assert (lean.verdict, lean.room and lean.room.repack) == ("runs slowly", False)
+    assert looked_at(Hardware(4, 8 * GiB, 5 * GiB))["qwen2.5-coder:7b"].verdict == "does not fit"
 
 
 def test_a_full_disk_decides_only_for_what_is_not_here() -> None:

@@ -120,7 +120,7 @@ def test_what_llama_cpp_is_told(start: Start) -> None:
     assert told["slot_save_path"] == "/kept/"
     assert told["no_extra_bufts"] is False
     assert told["flash_attn_type"] == "off"
-    assert told["drafts"] == ["ngram_simple", 8, 15]
+    assert told["drafts"] == ["ngram_simple", 20, 31]
 
 
 def test_a_draft_and_its_start_fit_into_a_batch(start: Start) -> None:

@@ -9,7 +9,7 @@ from local_fakes import gguf
 from rung.errors import ModelFileError
 from rung.local import catalogue, installed
 from rung.local.catalogue import Row, row
-from rung.local.fit import MARGIN, Chosen, MiB, chosen_model, default_model, fits, ram_needed
+from rung.local.fit import MARGIN, Chosen, MiB, Room, chosen_model, default_model, fits, least_ram, ram_needed, room_for
 from rung.local.gguf import read_header
 from rung.local.hardware import Hardware
 from rung.local.tuning import Tuning
@@ -69,17 +69,34 @@ def test_a_header_does_as_well_as_a_row(tmp_path: Path) -> None:
 
 def test_the_margin_decides() -> None:
     model = row("qwen2.5-coder:0.5b")
-    need = ram_needed(model.bytes, model, context=4096) + MARGIN
+    need = least_ram(model.bytes, model, context=4096) + MARGIN
     assert fits(model, machine(need), context=4096)
     assert not fits(model, machine(need - 1), context=4096)
+
+
+def test_short_memory_takes_the_context_first_and_the_copied_weights_then() -> None:
+    model = row("qwen2.5-coder:1.5b")
+
+    def room(context: int, *, repack: bool) -> Room:
+        return Room(context, repack, ram_needed(model.bytes, model, context=context, tuning=Tuning(repack=repack)))
+
+    ways = [room(8192, repack=True), room(4096, repack=True), room(8192, repack=False), room(4096, repack=False)]
+    for way, next_one in pairwise([*ways, None]):
+        free = way.ram + MARGIN
+        assert room_for(model.bytes, model, machine(free)) == way
+        assert room_for(model.bytes, model, machine(free - 1)) == next_one
+    free = room(16384, repack=True).ram + MARGIN
+    assert room_for(model.bytes, model, machine(free), context=16384) == room(16384, repack=True)
+    assert room_for(model.bytes, model, machine(free - 1), context=16384) == room(16384, repack=False)
+    assert least_ram(model.bytes, model) == ways[-1].ram
 
 
 @pytest.mark.parametrize(
     ("free", "name"),
     [
         (64 * GiB, "qwen2.5-coder:1.5b"),
-        (int(2.6 * GiB), "qwen2.5-coder:1.5b"),
-        (2 * GiB, "qwen2.5-coder:0.5b"),
+        (2 * GiB, "qwen2.5-coder:1.5b"),
+        (int(1.5 * GiB), "qwen2.5-coder:0.5b"),
         (GiB, None),
         (0, None),
     ],
@@ -90,7 +107,9 @@ def test_the_default_is_the_best_that_fits(free: int, name: str | None) -> None:
 
 
 def found(alias: str, path: Path) -> Chosen:
-    return Chosen(alias, path, row(alias).sha256)
+    return Chosen(
+        alias, path, row(alias).sha256, room_for(row(alias).bytes, row(alias), machine(64 * GiB), context=8192)
+    )
 
 
 def test_auto_takes_the_best_that_is_here_and_fits(tmp_path: Path) -> None:
@@ -99,20 +118,20 @@ def test_auto_takes_the_best_that_is_here_and_fits(tmp_path: Path) -> None:
     assert chosen_model("auto", tmp_path, machine(64 * GiB), context=8192) == found("qwen2.5-coder-0.5b", small)
     big = put(tmp_path, row("qwen2.5-coder:1.5b"))
     assert chosen_model("auto", tmp_path, machine(64 * GiB), context=8192) == found("qwen2.5-coder-1.5b", big)
-    assert chosen_model("auto", tmp_path, machine(2 * GiB), context=8192) == found("qwen2.5-coder-0.5b", small)
+    assert chosen_model("auto", tmp_path, machine(int(1.5 * GiB)), context=8192) == found("qwen2.5-coder-0.5b", small)
 
 
 def test_a_test_model_is_never_chosen_by_itself(tmp_path: Path) -> None:
     path = put(tmp_path, row("smollm2:135m"))
-    assert chosen_model("auto", tmp_path, machine(64 * GiB), context=4096) is None
-    assert chosen_model("smollm2:135m", tmp_path, machine(64 * GiB), context=4096) == found("smollm2-135m", path)
+    assert chosen_model("auto", tmp_path, machine(64 * GiB)) is None
+    assert chosen_model("smollm2:135m", tmp_path, machine(64 * GiB)) == found("smollm2-135m", path)
 
 
 def test_a_named_model_must_be_here_and_fit(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"rung models pull qwen2\.5-coder:1\.5b"):
         chosen_model("qwen2.5-coder:1.5b", tmp_path, machine(64 * GiB), context=8192)
     put(tmp_path, row("qwen2.5-coder:1.5b"))
-    with pytest.raises(ModelFileError, match="2108 MiB of memory and 512 to spare, 1024 are free"):
+    with pytest.raises(ModelFileError, match="1512 MiB of memory and 512 to spare, 1024 are free"):
         chosen_model("qwen2.5-coder:1.5b", tmp_path, machine(GiB), context=8192)
     with pytest.raises(ModelFileError, match="no model 'gpt'"):
         chosen_model("gpt", tmp_path, machine(GiB), context=8192)

@@ -7,8 +7,8 @@ from local_fakes import model
 
 from rung.errors import ModelFileError
 from rung.local.predict import Measured
-from rung.local.speeds import Speeds, Timings
-from rung.local.trial import measured_here, recall, remember, trial
+from rung.local.speeds import Setup, Speeds, Timings
+from rung.local.trial import measured_here, recall, remember, setup_of, trial
 
 
 def test_what_was_measured_is_remembered_by_file(tmp_path: Path) -> None:
@@ -20,6 +20,17 @@ def test_what_was_measured_is_remembered_by_file(tmp_path: Path) -> None:
     assert recall(tmp_path / "models", "a.gguf", 5) is None, "another file of that name"
     remember(tmp_path / "models", model, Measured(40.0, 9.5, 2), "2026-11-23")
     assert recall(tmp_path / "models", "a.gguf", 4) == Measured(40.0, 9.5, 2)
+
+
+def test_the_setup_that_was_found_outlasts_later_trials(tmp_path: Path) -> None:
+    model = tmp_path / "a.gguf"
+    model.write_bytes(b"GGUF")
+    remember(tmp_path, model, Measured(30.5, 9.0, 2), "2026-11-22")
+    assert setup_of(tmp_path, "a.gguf", 4) is None
+    remember(tmp_path, model, Measured(30.5, 9.0, 2), "2026-11-22", Setup(2, 128, False))
+    remember(tmp_path, model, Measured(31.0, 9.0, 2), "2026-11-23")
+    assert setup_of(tmp_path, "a.gguf", 4) == Setup(2, 128, False)
+    assert setup_of(tmp_path, "a.gguf", 5) is None, "another file of that name"
 
 
 def test_a_broken_memory_is_no_memory(tmp_path: Path) -> None:

@@ -11,20 +11,23 @@ from pathlib import Path
 
 import click
 import orjson
+from msgspec.structs import replace
 
 from rung.config.paths import paths
 from rung.errors import ModelFileError
 from rung.local import catalogue, discover
 from rung.local.bandwidth import Probe, probe
 from rung.local.doctor import Candidate, Finding, examine, rule_of_thumb
-from rung.local.engine import DEFAULT_CONTEXT
+from rung.local.fit import MARGIN, Room, least_ram, room_for
 from rung.local.found import Found, find
 from rung.local.gguf import read_header
 from rung.local.hardware import Hardware, disk_free, look
 from rung.local.installed import serving
 from rung.local.known import known
 from rung.local.remote import remote_header
-from rung.local.trial import measured_here, recall, remember, trial
+from rung.local.setup import describe, find_setup
+from rung.local.trial import measured_here, recall, remember, setup_of, trial
+from rung.local.tuning import Tuning
 from rung.wire.client import Client
 
 MiB = 1024 * 1024
@@ -35,10 +38,17 @@ _PROBE_SECONDS = 1.0
 @click.command()
 @click.argument("models", nargs=-1)
 @click.option("--probe", "try_out", is_flag=True, help="Run the models that are here for a few seconds, and remember.")
-@click.option("--context", type=click.IntRange(512, 1_048_576), default=DEFAULT_CONTEXT, show_default=True)
+@click.option(
+    "--tune", is_flag=True, help="Also try them with other settings, a minute each, and keep what answers soonest."
+)
+@click.option(
+    "--context", type=click.IntRange(512, 1_048_576), help="Tokens; left out: 8192, or 4096 where memory is short."
+)
 @click.option("--threads", type=click.IntRange(1, 1024), help="Threads to predict for; left out: all cores but one.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(models: tuple[str, ...], try_out: bool, context: int, threads: int | None, as_json: bool) -> None:
+def command(
+    models: tuple[str, ...], try_out: bool, tune: bool, context: int | None, threads: int | None, as_json: bool
+) -> None:
     """Say what fits and how fast it would be, before anything is downloaded.
 
     MODELS: also look at these: a GGUF file, its https address (only the header is fetched), a name from the list.
@@ -47,8 +57,8 @@ def command(models: tuple[str, ...], try_out: bool, context: int, threads: int |
     machine = look()
     folder = paths(os.environ).models
     count = threads or machine.engine_threads
-    if try_out:
-        _try(folder, models, count, context)
+    if try_out or tune:
+        _try(folder, models, machine, count, context, tune=tune)
     speed = probe(count, seconds=_PROBE_SECONDS)
     found, running = _found(), asyncio.run(_running())
     findings = examine(_candidates(models, folder), machine, speed, disk_free=disk_free(folder), context=context)
@@ -68,7 +78,7 @@ def command(models: tuple[str, ...], try_out: bool, context: int, threads: int |
         click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     else:
         _show_machine(machine, speed, folder)
-        _show_models(findings, context, count, wanted=bool(models))
+        _show_models(findings, count, wanted=bool(models))
         _show_running(running)
         _show_files(found)
     if all(one.verdict == "does not fit" for one in findings):
@@ -100,7 +110,9 @@ def _from_file(name: str, folder: Path) -> Candidate:
     return Candidate(name, read_header(path), "its header", True, recall(folder, path.name, path.stat().st_size))
 
 
-def _try(folder: Path, named: tuple[str, ...], threads: int, context: int) -> None:
+def _try(
+    folder: Path, named: tuple[str, ...], machine: Hardware, threads: int, context: int | None, *, tune: bool
+) -> None:
     rows = [row for row in catalogue.rows() if not named or row.name in named]
     files = [folder / version.file for row in rows if (version := serving(row, folder))]
     files += [path for name in named if (path := Path(name)).is_file()]
@@ -108,8 +120,33 @@ def _try(folder: Path, named: tuple[str, ...], threads: int, context: int) -> No
         raise ModelFileError("there is no model here to try; get one with: rung models pull default")
     for path in files:
         click.echo(f"trying {path.name} with {threads} thread{'s' * (threads > 1)} ...", err=True)
-        measured = asyncio.run(trial(path, threads=threads, context=context))
-        remember(folder, path, measured, date.today().isoformat())
+        room = _room(path, machine, context)
+        setup = None
+        if tune:
+            found = find_setup(path, threads=threads, context=room.context, repack=room.repack, say=_say)
+            setup, measured = asyncio.run(found)
+            _say(f"kept: {describe(setup)}")
+        else:
+            kept = setup_of(folder, path.name, path.stat().st_size)
+            tuning = Tuning(repack=room.repack and (kept is None or kept.repack))
+            tuning = tuning if kept is None else replace(tuning, batch=kept.batch)
+            measured = asyncio.run(trial(path, threads=threads, context=room.context, tuning=tuning))
+        remember(folder, path, measured, date.today().isoformat(), setup)
+
+
+def _room(path: Path, machine: Hardware, context: int | None) -> Room:
+    """Raises ModelFileError if there is not memory enough to try it."""
+    size, shape = path.stat().st_size, read_header(path)
+    room = room_for(size, shape, machine, context=context)
+    if room is None:
+        least, free = least_ram(size, shape, context=context) / MiB, machine.usable_ram / MiB
+        spare = f"{MARGIN / MiB:.0f} to spare"
+        raise ModelFileError(f"{path.name} needs {least:,.0f} MiB of memory and {spare}, {free:,.0f} are free")
+    return room
+
+
+def _say(line: str) -> None:
+    click.echo(f"  {line}", err=True)
 
 
 async def _running() -> list[discover.Found]:
@@ -160,14 +197,16 @@ def _show_machine(machine: Hardware, speed: Probe, folder: Path) -> None:
     click.echo(f'the rule of thumb "8 cores, 16 GB, a GPU" {"is met" if met else f"says no ({missing})"}; measured:')
 
 
-def _show_models(findings: list[Finding], context: int, threads: int, *, wanted: bool) -> None:
+def _show_models(findings: list[Finding], threads: int, *, wanted: bool) -> None:
     click.echo()
     most = max((one.ram for one in findings), default=1)
     for one in findings:
         bar = ("#" * max(1, round(_BAR * one.ram / most))).ljust(_BAR)
         click.echo(f"{one.name:<22} {bar} {one.ram / MiB:>7,.0f} MiB  {one.verdict}: {one.why}")
-        if one.pace is not None:
+        if one.pace is not None and one.room is not None:
             told = one.pace
+            if not one.room.repack:
+                click.echo(f"{'':<22} its weights stay as they are in the file, for want of memory: somewhat slower")
             docs = one.source.startswith("from docs")
             basis = "measured" if told.basis == "measured" else "predicted, shape from docs" if docs else "predicted"
             click.echo(
@@ -177,7 +216,10 @@ def _show_models(findings: list[Finding], context: int, threads: int, *, wanted:
             for task in () if docs and not wanted else one.tasks:
                 cold, warm = (f"{_short(low)}-{_short(high)} s" for low, high in (task.cold, task.warm))
                 click.echo(f"{'':<22}   {task.task:<30} cold {cold:<13} warm {warm}")
-    click.echo(f"\nmemory with {context:,} tokens of context, speed with {threads} thread{'s' * (threads > 1)};")
+    lengths = sorted({one.room.context for one in findings if one.room is not None}, reverse=True)
+    context = " or ".join(f"{one:,}" for one in lengths)
+    held = f"memory with {context} tokens of context, " if context else ""
+    click.echo(f"\n{held}speed with {threads} thread{'s' * (threads > 1)};")
     click.echo("predicted figures are ranges; `rung doctor --probe` runs what is here and corrects them")
     if any(one.source.startswith("from docs") for one in findings):
         click.echo("shape from docs: rung has no verified file of it to pull; --json names the document")

@@ -21,7 +21,6 @@ from rung.local import pull as files
 from rung.local import update as updates
 from rung.local.catalogue import Row
 from rung.local.discover import OLLAMA
-from rung.local.engine import DEFAULT_CONTEXT
 from rung.local.ollama import Model, OllamaHost
 from rung.local.trial import trial
 from rung.wire.client import Client
@@ -76,7 +75,7 @@ def pull(name: str, no_mirror: bool, if_fits: bool, as_json: bool) -> None:
     machine = hardware.look()
     try:
         model = _default(machine) if name == "default" else _named(name)
-        if not fit.fits(model, machine, context=DEFAULT_CONTEXT):
+        if not fit.fits(model, machine):
             raise ModelFileError(_does_not_fit(model, machine), code="does_not_fit")
 
         path = files.pull(
@@ -276,9 +275,9 @@ def _named(name: str) -> Row:
 def _default(machine: hardware.Hardware) -> Row:
     """What is here already and fits, else the best that fits."""
     for model in installed.models_here(_folder()):
-        if model.default and fit.fits(model, machine, context=DEFAULT_CONTEXT):
+        if model.default and fit.fits(model, machine):
             return model
-    best = fit.default_model(machine, context=DEFAULT_CONTEXT)
+    best = fit.default_model(machine)
     if best is None:
         smallest = min((one for one in catalogue.rows() if one.default), key=lambda one: one.bytes)
         raise ModelFileError(_does_not_fit(smallest, machine), code="does_not_fit")
@@ -286,7 +285,7 @@ def _default(machine: hardware.Hardware) -> Row:
 
 
 def _does_not_fit(model: Row, machine: hardware.Hardware) -> str:
-    need = fit.ram_needed(model.bytes, model, context=DEFAULT_CONTEXT)
+    need = fit.least_ram(model.bytes, model)
     return (
         f"{model.name} needs {need / MiB:.0f} MiB of memory and {fit.MARGIN / MiB:.0f} to spare; "
         f"{machine.usable_ram / MiB:.0f} are free"
@@ -295,6 +294,7 @@ def _does_not_fit(model: Row, machine: hardware.Hardware) -> str:
 
 def _told(model: Row, machine: hardware.Hardware) -> dict[str, Any]:
     path = _folder() / model.file
+    room = fit.room_for(model.bytes, model, machine)
     return {
         "name": model.name,
         "title": model.title,
@@ -303,8 +303,8 @@ def _told(model: Row, machine: hardware.Hardware) -> dict[str, Any]:
         "sha256": model.sha256,
         "state": files.state(model, _folder()),
         "path": str(path) if path.exists() else None,
-        "ram_needed": fit.ram_needed(model.bytes, model, context=DEFAULT_CONTEXT),
-        "fits": fit.fits(model, machine, context=DEFAULT_CONTEXT),
+        "ram_needed": room.ram if room else fit.least_ram(model.bytes, model),
+        "fits": room is not None,
     }
 
 

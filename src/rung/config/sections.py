@@ -208,7 +208,9 @@ class Local:
         None, "a local server's address with `/v1`; left out: LM Studio's, llama-server's, vLLM's ports"
     )
     threads: int = setting(0, "threads; 0 is the number of cores less one", low=0, high=1024)
-    context: int = setting(8192, "context size in tokens", low=512, high=1_048_576)
+    context: int | None = setting(
+        None, "context size in tokens; left out: 8192, or 4096 where memory is short", low=512, high=1_048_576
+    )
     queue: int = setting(16, "calls that may wait; more are sent on up the ladder", low=0, high=10_000)
     load_timeout: float = setting(180.0, "time the model has to load before it counts as failed", low=1, unit="s")
     idle_unload: float = setting(

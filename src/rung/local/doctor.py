@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from rung.local.bandwidth import Probe
-from rung.local.fit import MARGIN, MiB, Shape, ram_needed
+from rung.local.fit import MARGIN, MiB, Room, Shape, least_ram, room_for
 from rung.local.hardware import Hardware
 from rung.local.predict import TASKS, Measured, Pace, Weights, pace, seconds
 
@@ -52,7 +52,8 @@ class TaskTime:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the doctor says about one model. Bytes, seconds, tokens per second. `why`: the number that decided."""
+    """What the doctor says about one model. Bytes, seconds, tokens per second. `why`: the number that decided.
+    `room`: how it would be loaded; `ram` is what that takes, or the least it could do with."""
 
     name: str
     source: str
@@ -63,18 +64,20 @@ class Finding:
     why: str
     pace: Pace | None
     tasks: Sequence[TaskTime] = field(default=())
+    room: Room | None = None
 
 
 def examine(
-    candidates: Iterable[Candidate], hardware: Hardware, probe: Probe, *, disk_free: int, context: int
+    candidates: Iterable[Candidate], hardware: Hardware, probe: Probe, *, disk_free: int, context: int | None
 ) -> list[Finding]:
-    """Look at every candidate, in the order given."""
+    """Look at every candidate, in the order given. `context`: tokens; None is what the gateway would take."""
     listed = list(candidates)
     tried = [(pace(one.model, _per(probe, one.measured)), one.measured) for one in listed if one.measured is not None]
     found = []
     for one in listed:
         rates = pace(one.model, probe, measured=one.measured, beside=tried)
-        ram = ram_needed(one.model.bytes, one.model, context=context)
+        room = room_for(one.model.bytes, one.model, hardware, context=context)
+        ram = least_ram(one.model.bytes, one.model, context=context) if room is None else room.ram
         verdict, why = _judge(one, rates, ram, hardware, disk_free)
         times = tuple(
             TaskTime(task.name, seconds(task, rates, warm=False), seconds(task, rates, warm=True)) for task in TASKS
@@ -91,6 +94,7 @@ def examine(
                 why,
                 rates if fits else None,
                 times if fits else (),
+                room if fits else None,
             )
         )
     return found

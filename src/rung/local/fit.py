@@ -25,6 +25,9 @@ Both figures are fitted to measured peaks at 4096 tokens of context, before any 
 MARGIN = 512 * MiB
 """left to everything else on the machine"""
 
+CONTEXTS = (8192, 4096)
+"""tokens of context where nobody said how many: the first there is memory for"""
+
 
 class Shape(Protocol):
     """What the formula needs: a catalogue row or a GGUF header gives it."""
@@ -53,26 +56,58 @@ def ram_needed(file_bytes: int, shape: Shape, *, context: int, slots: int = 1, t
     return file_bytes + kv + repacked + tuning.kept_prompts + PER_TOKEN * shape.vocabulary + OVERHEAD
 
 
-def fits(model: Row, hardware: Hardware, *, context: int) -> bool:
-    """Is there memory for it and `MARGIN` besides?"""
-    return ram_needed(model.bytes, model, context=context) + MARGIN <= hardware.usable_ram
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How a model can be loaded here: with how many tokens of context, with its weights copied (`repack`) or as they
+    are in the file, and the bytes of memory that takes."""
+
+    context: int
+    repack: bool
+    ram: int
 
 
-def default_model(hardware: Hardware, *, context: int) -> Row | None:
+def rooms(file_bytes: int, shape: Shape, context: int | None = None) -> list[Room]:
+    """The ways to load a model, the best first: the copy of the weights is worth more than a long context."""
+    return [
+        Room(length, repack, ram_needed(file_bytes, shape, context=length, tuning=Tuning(repack=repack)))
+        for repack in (True, False)
+        for length in ((context,) if context else CONTEXTS)
+    ]
+
+
+def room_for(file_bytes: int, shape: Shape, hardware: Hardware, *, context: int | None = None) -> Room | None:
+    """The best way to load a model for which there is memory, and `MARGIN` besides; None if there is none."""
+    ways = rooms(file_bytes, shape, context)
+    return next((one for one in ways if one.ram + MARGIN <= hardware.usable_ram), None)
+
+
+def least_ram(file_bytes: int, shape: Shape, *, context: int | None = None) -> int:
+    """Bytes of memory without which a model is not loaded, but for `MARGIN`."""
+    return min(one.ram for one in rooms(file_bytes, shape, context))
+
+
+def fits(model: Row, hardware: Hardware, *, context: int | None = None) -> bool:
+    """Is there a way to load it for which there is memory?"""
+    return room_for(model.bytes, model, hardware, context=context) is not None
+
+
+def default_model(hardware: Hardware, *, context: int | None = None) -> Row | None:
     """The most capable model worth serving that fits, or None."""
     return next((one for one in rows() if one.default and fits(one, hardware, context=context)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The model to serve. `sha256`: what the file must have; empty for a file of the user's own."""
+    """The model to serve. `sha256`: what the file must have; empty for a file of the user's own, whose `room` is None
+    as well: whoever names a file knows its size."""
 
     alias: str
     path: Path
     sha256: str = ""
+    room: Room | None = None
 
 
-def chosen_model(said: str, models_dir: Path, hardware: Hardware, *, context: int) -> Chosen | None:
+def chosen_model(said: str, models_dir: Path, hardware: Hardware, *, context: int | None = None) -> Chosen | None:
     """The model to serve. `said`: ``auto``, a catalogue name, or the path of a GGUF file.
 
     ``auto`` is the most capable installed model that fits, None if there is none. Raises ModelFileError for
@@ -88,10 +123,10 @@ def chosen_model(said: str, models_dir: Path, hardware: Hardware, *, context: in
             raise ModelFileError(f"the model {one.name} is not here; get it with: rung models pull {one.name}")
         if version is None:
             continue
-        if fits(one, hardware, context=context):
-            return Chosen(one.alias, models_dir / version.file, version.sha256)
+        if (room := room_for(one.bytes, one, hardware, context=context)) is not None:
+            return Chosen(one.alias, models_dir / version.file, version.sha256, room)
         if said != "auto":
-            need = ram_needed(one.bytes, one, context=context)
+            need = least_ram(one.bytes, one, context=context)
             raise ModelFileError(
                 f"{one.name} needs {need / MiB:.0f} MiB of memory and {MARGIN / MiB:.0f} to spare, "
                 f"{hardware.usable_ram / MiB:.0f} are free; free some, or choose a smaller model or context"

@@ -6,12 +6,12 @@ Trust in a model is trust in these bytes, so every local answer's record carries
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import msgspec
 
 from rung.errors import ModelFileError
+from rung.local.whole import replace_whole
 
 _FILE = "hashes.json"
 _MOST = 100
@@ -78,10 +78,7 @@ def _keep(models_dir: Path, key: str, kept: Stamp) -> None:
     known = {**_kept(models_dir), key: kept}
     while len(known) > _MOST:
         del known[next(iter(known))]
-    part = models_dir / f"{_FILE}.part"
     try:
-        models_dir.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(msgspec.json.encode(known))
-        os.replace(part, models_dir / _FILE)
+        replace_whole(models_dir / _FILE, msgspec.json.encode(known))
     except OSError:
         return

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from rung.local import catalogue
 from rung.local.catalogue import Row, size_of
 from rung.local.identity import stamp_of
+from rung.local.whole import replace_whole
 
 _FILE = "installed.json"
 
@@ -103,6 +103,4 @@ def _write(models_dir: Path, name: str, told: Installed | None) -> None:
     known.pop(name, None)
     if told is not None:
         known[name] = told
-    part = models_dir / f"{_FILE}.part"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(known)))
-    os.replace(part, models_dir / _FILE)
+    replace_whole(models_dir / _FILE, msgspec.json.format(msgspec.json.encode(known)))

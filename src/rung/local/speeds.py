@@ -6,10 +6,11 @@ overhead out. Figures are exponential averages, the newest answer counts `RATE`.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
+
+from rung.local.whole import replace_whole
 
 RATE = 0.2
 _TRUSTED = 16
@@ -82,8 +83,18 @@ def timings(data: bytes) -> Timings | None:
     return None
 
 
+class Setup(msgspec.Struct, frozen=True):
+    """The settings of the engine that were found to answer soonest: threads, prompt tokens read at once, and whether
+    the weights are copied."""
+
+    threads: int
+    batch: int
+    repack: bool
+
+
 class Trial(msgspec.Struct):
-    """What one file reached when it was tried on this machine. `bytes` tells it from another file of that name."""
+    """What one file reached when it was tried on this machine. `bytes` tells it from another file of that name.
+    `setup`: with which settings it serves; None before others were tried."""
 
     bytes: int
     prompt: float
@@ -92,6 +103,7 @@ class Trial(msgspec.Struct):
     at: str
     """the day, ISO 8601"""
     watts: float | None = None
+    setup: Setup | None = None
 
 
 class Kept(msgspec.Struct):
@@ -117,10 +129,7 @@ def kept(folder: Path) -> Kept:
 
 def keep(folder: Path, told: Kept) -> None:
     """Replace the file whole. Raises OSError. Blocks."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{_FILE}.{os.getpid()}.part"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(told)))
-    os.replace(part, folder / _FILE)
+    replace_whole(folder / _FILE, msgspec.json.format(msgspec.json.encode(told)))
 
 
 class Speeds:

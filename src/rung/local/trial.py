@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from rung.errors import ModelFileError
 from rung.local.catalogue import Row
@@ -17,8 +18,8 @@ from rung.local.energy import between, joules
 from rung.local.engine import Engine
 from rung.local.installed import serving
 from rung.local.predict import Measured
-from rung.local.speeds import Kept, Trial, keep, kept
-from rung.local.tuning import Tuning
+from rung.local.speeds import Kept, Setup, Trial, keep, kept
+from rung.local.tuning import DEFAULT_TUNING, Tuning
 from rung.wire.client import Client, Deadlines
 
 _PROMPT = "The quick brown fox packs its bag and counts: one, two, three, four, five, six, seven, eight. "
@@ -46,10 +47,12 @@ class _Completion(msgspec.Struct):
     timings: _Timings
 
 
-async def trial(model: Path, *, threads: int, context: int, load_deadline: float = 300.0) -> Measured:
+async def trial(
+    model: Path, *, threads: int, context: int, tuning: Tuning = DEFAULT_TUNING, load_deadline: float = 300.0
+) -> Measured:
     """Load `model`, read a prompt, generate some tokens, unload it.
 
-    Without drafts: what they gain depends on what is said.
+    Without the drafts of `tuning`: what they gain depends on what is said.
 
     Raises ModelFileError with the engine's own words if it cannot be run.
     """
@@ -60,7 +63,7 @@ async def trial(model: Path, *, threads: int, context: int, load_deadline: float
         context=context,
         load_deadline=load_deadline,
         delays=(),
-        tuning=Tuning(drafts=None),
+        tuning=replace(tuning, drafts=None),
     )
     client = Client()
     try:
@@ -103,12 +106,19 @@ async def _read_and_write(client: Client, engine: Engine, copies: int, output: i
     return timings, None if taken is None else taken / (time.monotonic() - began)
 
 
-def remember(models_dir: Path, model: Path, measured: Measured, day: str) -> None:
-    """Keep what `model` reached. Raises OSError."""
+def remember(models_dir: Path, model: Path, measured: Measured, day: str, setup: Setup | None = None) -> None:
+    """Keep what `model` reached, and the setup that was found for it; None leaves the one it had. Raises OSError."""
     told = kept(models_dir)
     size = model.stat().st_size
-    tried = Trial(size, measured.prompt, measured.generation, measured.threads, day, measured.watts)
+    setup = setup or setup_of(models_dir, model.name, size)
+    tried = Trial(size, measured.prompt, measured.generation, measured.threads, day, measured.watts, setup)
     keep(models_dir, Kept({**told.tried, model.name: tried}, told.used))
+
+
+def setup_of(models_dir: Path, file: str, size: int) -> Setup | None:
+    """The setup found for the model file of that name and size; None if others were never tried. Blocks."""
+    found = kept(models_dir).tried.get(file)
+    return None if found is None or found.bytes != size else found.setup
 
 
 def recall(models_dir: Path, file: str, size: int) -> Measured | None:

@@ -16,12 +16,12 @@ class Drafts(msgspec.Struct, frozen=True):
 
     They are checked by the model in one step and kept only where it would have said the same, so they change the
     speed and not what is said (but for rounding: a batch of another size may break a tie otherwise). With a long
-    `match` little is drafted where nothing is repeated, so ordinary chat pays nothing. A draft fills a step of 16
+    `match` little is drafted where nothing is repeated, so ordinary chat pays nothing. A draft fills a step of 32
     tokens: shorter ones were measured to gain less (docs/local.md).
     """
 
-    match: int = 8
-    most: int = 15
+    match: int = 20
+    most: int = 31
 
 
 class Tuning(msgspec.Struct, frozen=True):

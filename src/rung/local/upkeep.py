@@ -6,7 +6,6 @@ millisecond may lose one count.
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from rung.local.health import STOPPED, State
+from rung.local.whole import replace_whole
 
 What = Literal["crashes", "restarts", "losses", "updates"]
 
@@ -111,10 +111,7 @@ def peak_of(pid: int) -> int:
 
 
 def _write(folder: Path, content: bytes) -> None:
-    part = folder / f"{_FILE}.part"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, folder / _FILE)
+        replace_whole(folder / _FILE, content)
     except OSError:
         return

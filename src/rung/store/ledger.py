@@ -156,13 +156,11 @@ class Ledger:
         kinds = self._kinds if state == self._kinds_of and len(self._kinds) < 2 * KINDS else _kinds(db)
         self._kinds_of = None
         for start in range(0, len(rows), TOGETHER):  # each statement lets the event loop's thread go on
-            told = [_values(db, row, kinds) for row in rows[start : start + TOGETHER]]
-            if self.store_text:
-                told = [[*values, *_texts(row)] for values, row in zip(told, rows[start:], strict=False)]
-            if len(told) == TOGETHER:
-                db.execute(_insertion(len(told[0]), TOGETHER), list(chain.from_iterable(told)))
-            else:
-                db.executemany(_insertion(len(told[0])), told)
+            told = [
+                [*_values(db, row, kinds), *(_texts(row) if self.store_text else ())]
+                for row in rows[start : start + TOGETHER]
+            ]
+            db.execute(_insertion(len(told[0]), len(told)), list(chain.from_iterable(told)))
         self._kinds, self._kinds_of = kinds, state
 
     def _tidy(self, db: sqlite3.Connection) -> None:
