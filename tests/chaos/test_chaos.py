@@ -38,7 +38,7 @@ async def test_everything_fails_at_once(chaos: ModuleType, tmp_path: Path) -> No
     except chaos.Broken as broken:
         pytest.fail(f"seed {SEED}: {broken}")
     assert counts["whole"] > 150
-    assert sum(count for kind, count in counts.items() if kind.startswith("error")) > 20
+    assert sum(count for kind, count in counts.items() if kind.startswith("error")) > 10
     assert counts["stored answers found again"] > 50
 
 

@@ -224,12 +224,12 @@ class Engine:
             return f"the engine crashed while loading ({_ending(await child.wait())})", False, 0.0
         finally:
             self.origin, self.pid = None, None
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
-            await log
-            assert child.stdout is not None
-            await child.stdout.read()  # to its end, or its pipe would outlive the loop
+            end = asyncio.ensure_future(_end(child, log))
+            try:
+                await asyncio.shield(end)
+            except asyncio.CancelledError:  # stopped while it was ending by itself
+                await end
+                raise
 
     async def _load(self, child: asyncio.subprocess.Process, told: dict[str, object]) -> str | None:
         """Hand over the configuration and wait for the port. -> the child's own complaint, if it has one."""
@@ -276,6 +276,16 @@ async def _started(command: Sequence[str]) -> asyncio.subprocess.Process:
             child.kill()
             await child.communicate()
         raise
+
+
+async def _end(child: asyncio.subprocess.Process, log: asyncio.Task[None]) -> None:
+    """End the process and read its pipes to their ends, or they would outlive the loop."""
+    if child.returncode is None:
+        child.kill()
+        await child.wait()
+    await log
+    assert child.stdout is not None
+    await child.stdout.read()
 
 
 def _ending(code: int) -> str:
