@@ -221,6 +221,19 @@ async def test_stop_ends_the_child_whatever_it_does(make: MakeEngine) -> None:
         assert (engine.state, engine.origin, engine.pid) == ("stopped", None, None)
 
 
+async def test_who_stops_it_second_waits_as_well(make: MakeEngine) -> None:
+    engine = make()
+    await engine.start()
+    assert await engine.ready(20)
+    pid = engine.pid
+    assert pid is not None
+    first = asyncio.create_task(engine.stop())
+    await asyncio.sleep(0)  # it has begun
+    await engine.stop()
+    assert gone(pid)
+    await first
+
+
 async def test_a_chatty_child_neither_blocks_nor_fills_memory(make: MakeEngine) -> None:
     engine = make("noisy")
     await engine.start()

@@ -25,12 +25,11 @@ from typing import Literal
 
 from rung.errors import ModelFileError
 from rung.local.gguf import read_header
-from rung.local.tuning import DEFAULT_TUNING, Tuning
+from rung.local.tuning import DEFAULT_CONTEXT, DEFAULT_TUNING, Tuning
 from rung.wire.origin import Origin
 
 State = Literal["stopped", "loading", "ready", "restarting", "failed"]
 
-DEFAULT_CONTEXT = 8192
 """tokens; room for a file and its question. The 1.5B needs 224 MiB for it, and takes minutes to read it on 2 cores."""
 
 _CHILD = (sys.executable, "-P", "-m", "rung.local.engine_child")
@@ -99,6 +98,7 @@ class Engine:
         self._changed = asyncio.Event()
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._supervisor: asyncio.Task[None] | None = None
+        self._cancelled: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Check the model file, then load it in the background. Does nothing while it runs.
@@ -117,12 +117,14 @@ class Engine:
             self._supervisor = asyncio.create_task(self._supervise(), name="rung-engine")
 
     async def stop(self) -> None:
-        """End the child and everything it was doing. Safe to call twice."""
+        """End the child and everything it was doing. Safe to call twice: both wait for its end."""
         task, self._supervisor = self._supervisor, None
         self._become("stopped", "")
         if task is not None:
             task.cancel()
-            await asyncio.wait([task])
+            self._cancelled = task
+        if self._cancelled is not None:
+            await asyncio.wait([self._cancelled])
 
     async def ready(self, seconds: float) -> bool:
         """Wait up to `seconds` for a model that is loading or restarting; is it ready?"""
