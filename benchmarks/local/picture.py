@@ -32,7 +32,7 @@ def main() -> None:
         examine([Candidate(one.name, one, "") for one in models], machine, probe, disk_free=1 << 50, context=8192)
         for _, machine, probe in MACHINES
     ]
-    most = max(one.ram for one in looked[0])
+    most = max(one.ram for one in looked[-1])
     width, height = LEFT + BAR + 70 + COLUMN * len(MACHINES), TOP + LINE * len(models) + 34
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="system-ui, sans-serif" '
@@ -44,7 +44,7 @@ def main() -> None:
     for place, (name, _, _) in enumerate(MACHINES):
         parts.append(text(LEFT + BAR + 70 + COLUMN * place, 28, name, bold=True))
     parts.append(text(LEFT + BAR + 70, 46, "tokens/s written, predicted", colour="#666666"))
-    for line, first in enumerate(looked[0]):
+    for line, first in enumerate(looked[-1]):
         y = TOP + LINE * line
         length = max(3, round(BAR * first.ram / most))
         parts.append(text(8, y + 15, first.name))

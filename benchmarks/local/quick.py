@@ -141,16 +141,12 @@ async def drafts(path: Path, threads: int, repeats: int) -> dict[str, Any]:
             ratios = [min(row["off"]) / min(row["on"]) for row in rows]
             offered = sum(row["drafted"] for row in rows)
             kept = sum(row["accepted"] for row in rows) / offered if offered else None
-            tokens = sum(row["tokens"] for row in rows)
+            on, off = (sum(min(row[side]) * row["tokens"] for row in rows) for side in ("on", "off"))
             out[kind] = {
                 "gain": round(statistics.median(ratios), 3),
-                "in_all": round(
-                    sum(min(row["off"]) * row["tokens"] for row in rows)
-                    / sum(min(row["on"]) * row["tokens"] for row in rows),
-                    3,
-                ),
+                "in_all": round(off / on, 3),
                 "each": [round(one, 2) for one in ratios],
-                "plain_ms": round(sum(min(row["off"]) * row["tokens"] for row in rows) / tokens, 3),
+                "plain_ms": round(off / sum(row["tokens"] for row in rows), 3),
                 "accepted": kept and round(kept, 3),
                 "drafted": offered,
                 "same_text": f"{sum(row['same'] for row in rows)}/{len(rows)}",

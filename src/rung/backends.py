@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from rung.config import Settings
 from rung.errors import ModelFileError
 from rung.local import hardware, upkeep
@@ -23,16 +25,15 @@ from rung.local.backend import Backend
 from rung.local.catalogue import rows
 from rung.local.discover import OLLAMA, SERVERS, Found, discover, suitable
 from rung.local.embedded import Embedded
-from rung.local.engine import DEFAULT_CONTEXT, Engine
+from rung.local.engine import Engine
 from rung.local.fit import MARGIN, Chosen, chosen_model
 from rung.local.health import STOPPED, State
 from rung.local.hosted import Ollama, Server
 from rung.local.identity import sha256_of
 from rung.local.memory import Guard
-from rung.local.setup import describe
-from rung.local.speeds import Setup, Speed, Speeds
-from rung.local.trial import setup_of
-from rung.local.tuning import DEFAULT_TUNING, Tuning
+from rung.local.setup import describe, setup_for, tuning_of
+from rung.local.speeds import Speed, Speeds
+from rung.local.tuning import DEFAULT_CONTEXT
 from rung.wire.client import Client
 from rung.wire.origin import Origin
 
@@ -232,10 +233,12 @@ class Backends:
             if not quiet:
                 self._say("no local rung: there is no model yet; rung models pull qwen2.5-coder:1.5b")
             return None
-        setup = await asyncio.to_thread(_setup, chosen, models, machine)
+        room, usual = chosen.room, told.context or DEFAULT_CONTEXT
+        repack, context = (True, usual) if room is None else (room.repack, room.context)
+        most = machine.engine_threads
+        setup = await asyncio.to_thread(setup_for, chosen.path, models, threads=most, repack=repack)
         threads = told.threads or setup.threads
-        context = chosen.room.context if chosen.room is not None else told.context or DEFAULT_CONTEXT
-        if chosen.room is not None and (not chosen.room.repack or context < (told.context or DEFAULT_CONTEXT)):
+        if not repack or context < usual:
             self._say(f"{chosen.alias}: memory is short, so {context:,} tokens of context, {describe(setup)}")
         engine = Engine(
             chosen.path,
@@ -243,7 +246,7 @@ class Backends:
             threads=threads,
             context=context,
             load_deadline=told.load_timeout,
-            tuning=Tuning(heads=settings.paths.home / "prefixes", batch=setup.batch, repack=setup.repack),
+            tuning=replace(tuning_of(setup), heads=settings.paths.home / "prefixes"),
         )
         return Embedded(
             engine,
@@ -311,18 +314,6 @@ def _servers_at(settings: Settings) -> dict[str, Any]:
 
 def _fits(size: int, free: int | None) -> bool:
     return free is None or size * _GROWS + MARGIN <= free
-
-
-def _setup(chosen: Chosen, models: Path, machine: hardware.Hardware) -> Setup:
-    """What was found by trying, within the cores and the memory there are now. Blocks."""
-    threads, repack = machine.engine_threads, chosen.room is None or chosen.room.repack
-    try:
-        found = setup_of(models, chosen.path.name, chosen.path.stat().st_size)
-    except OSError:  # said by the engine
-        found = None
-    if found is None:
-        return Setup(threads, DEFAULT_TUNING.batch, repack)
-    return Setup(min(threads, found.threads), found.batch, repack and found.repack)
 
 
 def _identify(chosen: Chosen, models: Path) -> str:

@@ -21,7 +21,7 @@ from rung.ladder.task import classify, warm
 from rung.ladder.trust.compare import comparator_for
 from rung.local.bandwidth import Probe, probe
 from rung.local.catalogue import Row, rows
-from rung.local.fit import default_model, least_ram, room_for
+from rung.local.fit import default_model, room_and_ram
 from rung.local.hardware import Hardware, look
 from rung.local.installed import models_here, serving
 from rung.local.known import Known, known
@@ -258,14 +258,13 @@ class _Seen(msgspec.Struct):
                 prompt / told.prompt.low + output / told.generation.low,
             )
 
-        context = settings.local.context
-        room = room_for(shape.bytes, shape, hardware, context=context)
+        room, ram = room_and_ram(shape.bytes, shape, hardware, context=settings.local.context)
         pull = f"rung models pull {shape.name}" if isinstance(shape, Row) else f"ollama pull {shape.ollama}"
         peak = 0 if mine is None else mine.peak
         return Candidate(
             rung="local",
             model=model,
-            ram=peak or (least_ram(shape.bytes, shape, context=context) if room is None else room.ram),
+            ram=peak or ram,
             ram_basis="measured" if peak else "predicted",
             disk=shape.bytes if here is None else here.bytes,
             disk_basis="measured" if here is not None else "claimed" if listed else "predicted",

@@ -87,7 +87,7 @@ async def test_a_dying_engine_is_noticed_before_its_sockets_break(
     await backend.start()
     assert await backend.ready(20)
     looks = count()
-    monkeypatch.setattr(Pulse, "stopped", lambda pulse: next(looks) == 100)  # by then the child has the call
+    monkeypatch.setattr(Pulse, "stopped", lambda pulse: next(looks) == 5)
     with pytest.raises(EngineFault):  # the child sleeps a minute: nothing but the pulse can have ended the call
         await LocalRung(backend, adapter_for(backend, client)).attempt(make_call("slow"))
     assert (backend.health.state, backend.origin) == ("failing", None)

@@ -11,23 +11,21 @@ from pathlib import Path
 
 import click
 import orjson
-from msgspec.structs import replace
 
 from rung.config.paths import paths
 from rung.errors import ModelFileError
 from rung.local import catalogue, discover
 from rung.local.bandwidth import Probe, probe
 from rung.local.doctor import Candidate, Finding, examine, rule_of_thumb
-from rung.local.fit import MARGIN, Room, least_ram, room_for
+from rung.local.fit import Room, no_room, room_for
 from rung.local.found import Found, find
 from rung.local.gguf import read_header
 from rung.local.hardware import Hardware, disk_free, look
 from rung.local.installed import serving
 from rung.local.known import known
 from rung.local.remote import remote_header
-from rung.local.setup import describe, find_setup
-from rung.local.trial import measured_here, recall, remember, setup_of, trial
-from rung.local.tuning import Tuning
+from rung.local.setup import describe, find_setup, setup_for, tuning_of
+from rung.local.trial import measured_here, recall, remember, trial
 from rung.wire.client import Client
 
 MiB = 1024 * 1024
@@ -127,9 +125,7 @@ def _try(
             setup, measured = asyncio.run(found)
             _say(f"kept: {describe(setup)}")
         else:
-            kept = setup_of(folder, path.name, path.stat().st_size)
-            tuning = Tuning(repack=room.repack and (kept is None or kept.repack))
-            tuning = tuning if kept is None else replace(tuning, batch=kept.batch)
+            tuning = tuning_of(setup_for(path, folder, threads=threads, repack=room.repack))
             measured = asyncio.run(trial(path, threads=threads, context=room.context, tuning=tuning))
         remember(folder, path, measured, date.today().isoformat(), setup)
 
@@ -139,9 +135,7 @@ def _room(path: Path, machine: Hardware, context: int | None) -> Room:
     size, shape = path.stat().st_size, read_header(path)
     room = room_for(size, shape, machine, context=context)
     if room is None:
-        least, free = least_ram(size, shape, context=context) / MiB, machine.usable_ram / MiB
-        spare = f"{MARGIN / MiB:.0f} to spare"
-        raise ModelFileError(f"{path.name} needs {least:,.0f} MiB of memory and {spare}, {free:,.0f} are free")
+        raise no_room(path.name, size, shape, machine, context=context)
     return room
 
 

@@ -294,7 +294,7 @@ def _does_not_fit(model: Row, machine: hardware.Hardware) -> str:
 
 def _told(model: Row, machine: hardware.Hardware) -> dict[str, Any]:
     path = _folder() / model.file
-    room = fit.room_for(model.bytes, model, machine)
+    room, ram = fit.room_and_ram(model.bytes, model, machine)
     return {
         "name": model.name,
         "title": model.title,
@@ -303,7 +303,7 @@ def _told(model: Row, machine: hardware.Hardware) -> dict[str, Any]:
         "sha256": model.sha256,
         "state": files.state(model, _folder()),
         "path": str(path) if path.exists() else None,
-        "ram_needed": room.ram if room else fit.least_ram(model.bytes, model),
+        "ram_needed": ram,
         "fits": room is not None,
     }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from rung.local.bandwidth import Probe
-from rung.local.fit import MARGIN, MiB, Room, Shape, least_ram, room_for
+from rung.local.fit import MARGIN, MiB, Room, Shape, room_and_ram
 from rung.local.hardware import Hardware
 from rung.local.predict import TASKS, Measured, Pace, Weights, pace, seconds
 
@@ -76,8 +76,7 @@ def examine(
     found = []
     for one in listed:
         rates = pace(one.model, probe, measured=one.measured, beside=tried)
-        room = room_for(one.model.bytes, one.model, hardware, context=context)
-        ram = least_ram(one.model.bytes, one.model, context=context) if room is None else room.ram
+        room, ram = room_and_ram(one.model.bytes, one.model, hardware, context=context)
         verdict, why = _judge(one, rates, ram, hardware, disk_free)
         times = tuple(
             TaskTime(task.name, seconds(task, rates, warm=False), seconds(task, rates, warm=True)) for task in TASKS

@@ -10,7 +10,7 @@ from rung.errors import ModelFileError
 from rung.local.catalogue import Row, row, rows
 from rung.local.hardware import Hardware
 from rung.local.installed import serving
-from rung.local.tuning import DEFAULT_TUNING, Tuning
+from rung.local.tuning import DEFAULT_CONTEXT, DEFAULT_TUNING, Tuning
 
 MiB = 1024 * 1024
 
@@ -25,7 +25,7 @@ Both figures are fitted to measured peaks at 4096 tokens of context, before any 
 MARGIN = 512 * MiB
 """left to everything else on the machine"""
 
-CONTEXTS = (8192, 4096)
+CONTEXTS = (DEFAULT_CONTEXT, 4096)
 """tokens of context where nobody said how many: the first there is memory for"""
 
 
@@ -86,6 +86,25 @@ def least_ram(file_bytes: int, shape: Shape, *, context: int | None = None) -> i
     return min(one.ram for one in rooms(file_bytes, shape, context))
 
 
+def room_and_ram(
+    file_bytes: int, shape: Shape, hardware: Hardware, *, context: int | None = None
+) -> tuple[Room | None, int]:
+    """`room_for`, and the bytes to tell: those it takes, or the least it could do with where there is no room."""
+    room = room_for(file_bytes, shape, hardware, context=context)
+    return room, least_ram(file_bytes, shape, context=context) if room is None else room.ram
+
+
+def no_room(
+    name: str, file_bytes: int, shape: Shape, hardware: Hardware, *, context: int | None = None
+) -> ModelFileError:
+    """Says what the model needs, what there is, and what to do."""
+    need = least_ram(file_bytes, shape, context=context)
+    return ModelFileError(
+        f"{name} needs {need / MiB:.0f} MiB of memory and {MARGIN / MiB:.0f} to spare, "
+        f"{hardware.usable_ram / MiB:.0f} are free; free some, or choose a smaller model or context"
+    )
+
+
 def fits(model: Row, hardware: Hardware, *, context: int | None = None) -> bool:
     """Is there a way to load it for which there is memory?"""
     return room_for(model.bytes, model, hardware, context=context) is not None
@@ -126,9 +145,5 @@ def chosen_model(said: str, models_dir: Path, hardware: Hardware, *, context: in
         if (room := room_for(one.bytes, one, hardware, context=context)) is not None:
             return Chosen(one.alias, models_dir / version.file, version.sha256, room)
         if said != "auto":
-            need = least_ram(one.bytes, one, context=context)
-            raise ModelFileError(
-                f"{one.name} needs {need / MiB:.0f} MiB of memory and {MARGIN / MiB:.0f} to spare, "
-                f"{hardware.usable_ram / MiB:.0f} are free; free some, or choose a smaller model or context"
-            )
+            raise no_room(one.name, one.bytes, one, hardware, context=context)
     return None

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from rung.local.predict import Measured
 from rung.local.speeds import Setup
-from rung.local.trial import trial
-from rung.local.tuning import DEFAULT_TUNING
+from rung.local.trial import setup_of, trial
+from rung.local.tuning import DEFAULT_TUNING, Tuning
 
 READ, WRITTEN = 300, 100
 """tokens of an ordinary call"""
@@ -40,8 +40,7 @@ async def find_setup(
     """
 
     async def tried(setup: Setup) -> Measured:
-        tuning = replace(DEFAULT_TUNING, batch=setup.batch, repack=setup.repack)
-        measured = await trial(model, threads=setup.threads, context=context, tuning=tuning)
+        measured = await trial(model, threads=setup.threads, context=context, tuning=tuning_of(setup))
         say(f"{describe(setup)}: {call_seconds(measured):.1f} s")
         return measured
 
@@ -64,6 +63,22 @@ def _changes(setup: Setup) -> Iterator[dict[str, int | bool]]:
     yield {"batch": LONG_BATCH}
     if setup.threads >= 4:
         yield {"threads": setup.threads // 2}
+
+
+def setup_for(model: Path, models_dir: Path, *, threads: int, repack: bool) -> Setup:
+    """What was found for the file, within the cores and the memory there are now, or else the usual. Blocks."""
+    try:
+        found = setup_of(models_dir, model.name, model.stat().st_size)
+    except OSError:  # whoever loads it says so
+        found = None
+    if found is None:
+        return Setup(threads, DEFAULT_TUNING.batch, repack)
+    return Setup(min(threads, found.threads), found.batch, repack and found.repack)
+
+
+def tuning_of(setup: Setup) -> Tuning:
+    """The engine's settings but for the threads."""
+    return replace(DEFAULT_TUNING, batch=setup.batch, repack=setup.repack)
 
 
 def describe(setup: Setup) -> str:

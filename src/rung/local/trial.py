@@ -110,23 +110,27 @@ def remember(models_dir: Path, model: Path, measured: Measured, day: str, setup:
     """Keep what `model` reached, and the setup that was found for it; None leaves the one it had. Raises OSError."""
     told = kept(models_dir)
     size = model.stat().st_size
-    setup = setup or setup_of(models_dir, model.name, size)
+    before = _tried(told, model.name, size)
+    setup = setup or (None if before is None else before.setup)
     tried = Trial(size, measured.prompt, measured.generation, measured.threads, day, measured.watts, setup)
     keep(models_dir, Kept({**told.tried, model.name: tried}, told.used))
 
 
 def setup_of(models_dir: Path, file: str, size: int) -> Setup | None:
     """The setup found for the model file of that name and size; None if others were never tried. Blocks."""
-    found = kept(models_dir).tried.get(file)
-    return None if found is None or found.bytes != size else found.setup
+    found = _tried(kept(models_dir), file, size)
+    return None if found is None else found.setup
 
 
 def recall(models_dir: Path, file: str, size: int) -> Measured | None:
     """What the model file of that name and size reached here, if it was ever tried."""
-    found = kept(models_dir).tried.get(file)
-    if found is None or found.bytes != size:
-        return None
-    return Measured(found.prompt, found.generation, found.threads, found.watts)
+    found = _tried(kept(models_dir), file, size)
+    return None if found is None else Measured(found.prompt, found.generation, found.threads, found.watts)
+
+
+def _tried(told: Kept, file: str, size: int) -> Trial | None:
+    found = told.tried.get(file)
+    return found if found is not None and found.bytes == size else None
 
 
 def measured_here(model: Row, models_dir: Path) -> Measured | None:

@@ -9,6 +9,9 @@ import msgspec
 
 MiB = 1024 * 1024
 
+DEFAULT_CONTEXT = 8192
+"""tokens"""
+
 
 class Drafts(msgspec.Struct, frozen=True):
     """Drafts looked up in the conversation so far: after its last `match` tokens, the up to `most` that followed them
