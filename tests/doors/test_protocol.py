@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rung.doors.edge import Edge, ServerState
+from rung.doors.exchange import Exchange
 from rung.doors.protocol import PIPELINE_LIMIT, EdgeProtocol
 from rung.doors.server import Server
 
@@ -514,10 +515,16 @@ class Wire:
     def set_write_buffer_limits(self, high: int, low: int) -> None:
         assert 0 < low < high
 
+    def is_closing(self) -> bool:
+        return False
+
     def can_write_eof(self) -> bool:
         return True
 
     def write_eof(self) -> None:
+        self.ended = True
+
+    def close(self) -> None:
         self.ended = True
 
 
@@ -978,3 +985,30 @@ def test_any_bytes_end_in_whole_answers_and_a_closed_connection(logged: list[log
         assert not server.state.connections
         assert server.state.buffered == 0
     assert not logged
+
+
+class AtOnce:
+    """An application whose answers take no waiting."""
+
+    async def __call__(self, *asked: Any) -> None: ...
+
+    def direct(self, exchange: Exchange) -> None:
+        exchange.whole(200, b"", exchange.scope["path"].encode())
+
+
+@pytest.mark.parametrize("then", ["the client sends no more", "the next request is refused", "the server closes"])
+async def test_an_answer_that_is_still_to_be_written_goes_out_first(then: str) -> None:
+    connection, wire = EdgeProtocol(ServerState(AtOnce(), EDGE)), Wire()
+    connection.connection_made(wire)  # type: ignore[arg-type]
+    connection.data_received(HELLO)
+    assert not wire.written  # it waits for the others of this turn
+    if then == "the client sends no more":
+        assert not connection.eof_received()
+    elif then == "the server closes":
+        connection.drain()
+    else:
+        connection.data_received(b"rubbish\r\n\r\n")
+    replies = parse_replies(wire.written)
+    assert [reply.status for reply in replies] == ([200, 400] if "refused" in then else [200])
+    assert replies[0].body == b"/hello"
+    connection.connection_lost(None)

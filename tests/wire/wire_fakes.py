@@ -7,8 +7,9 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from rung.wire.connection import Connection, Limits
-from rung.wire.origin import Deadlines, Origin
+from rung.wire.connection import Connection
+from rung.wire.origin import Deadlines, Limits, Origin
+from rung.wire.outbox import Outbox
 from rung.wire.response import Response
 
 
@@ -100,6 +101,15 @@ class ManualTimer:
             self.clock.armed.remove(self.entry)
 
 
+class AtOnce(Outbox):
+    """There is no loop to wait for."""
+
+    __slots__ = ()
+
+    def put(self, transport: asyncio.Transport, data: bytes) -> None:
+        transport.write(data)
+
+
 class Fed:
     """A connection in the middle of one exchange, without a socket."""
 
@@ -114,7 +124,7 @@ class Fed:
         self.owner = owner or FakeOwner()
         self.clock = ManualClock()
         self.deadlines = deadlines or Deadlines()
-        self.connection = Connection(self.owner, self.clock)  # type: ignore[arg-type]
+        self.connection = Connection(self.owner, self.clock, AtOnce())  # type: ignore[arg-type]
         self.transport = FakeTransport(self.connection)
         self.response = self.ask(whole=whole, method=method)
 

@@ -12,6 +12,7 @@ import orjson
 
 from rung.doors.exchange import App, Direct, Exchange, status_line
 from rung.errors import RungError
+from rung.wire.outbox import Outbox
 
 if TYPE_CHECKING:
     from rung.doors.protocol import EdgeProtocol
@@ -50,6 +51,7 @@ class ServerState:
         self.edge = edge
         self.connections: set[EdgeProtocol] = set()
         self.exchanges: set[Exchange] = set()
+        self.outbox = Outbox()
         self.buffered = 0
         self.draining = False
         self.shared: dict[str, Any] = {"draining": False}

@@ -223,7 +223,8 @@ class Exchange(msgspec.Struct, eq=False):
             return
         self.started = self.complete = True
         line = STATUS_LINES.get(status) or status_line(status)
-        connection.transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (line, head, len(body), state.date(), body))
+        whole = b"%b%bcontent-length: %d\r\n%b\r\n%b" % (line, head, len(body), state.date(), body)
+        connection.put(connection.transport, whole)
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
         connection.exchange_complete(self)
@@ -233,7 +234,7 @@ class Exchange(msgspec.Struct, eq=False):
         connection = self._connection
         if not self._chunked or not body or self.gone or self.complete or connection.write_paused is not None:
             return False
-        connection.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        connection.put(connection.transport, b"%x\r\n%b\r\n" % (len(body), body))
         return True
 
     def _write(self, body: bytes, more: bool) -> None:
@@ -243,7 +244,7 @@ class Exchange(msgspec.Struct, eq=False):
         data = self._next(body, more) if self.started else self._first(body, more)
         self.started = True
         if data:
-            connection.transport.write(data)
+            connection.put(connection.transport, data)
         if not more:
             self.complete = True
             if self._left is not None and not self._left.done():

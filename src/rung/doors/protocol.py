@@ -35,6 +35,7 @@ class EdgeProtocol(asyncio.Protocol):
     Attributes:
         loop: the event loop.
         transport: set once the connection is made.
+        put: writes to it, with all else that is written in this turn of the loop.
         write_paused: set while the client does not take what we wrote; an event to wait on.
     """
 
@@ -42,6 +43,7 @@ class EdgeProtocol(asyncio.Protocol):
         self.state = state
         self.edge = state.edge
         self.transport: asyncio.Transport
+        self.put = state.outbox.put
         self.write_paused: asyncio.Event | None = None
         self.loop = asyncio.get_running_loop()
         self._intake: Intake
@@ -98,6 +100,7 @@ class EdgeProtocol(asyncio.Protocol):
         response has not begun: those who still listen skip interim responses (HTTP/1.0 knows none: there we
         wait for a quick answer only). In the middle of a stream we take it that the client has left.
         """
+        self.state.outbox.flush()  # the transport is closed if we say so
         if self._closing:
             return False
         exchange = self._exchange
@@ -119,7 +122,7 @@ class EdgeProtocol(asyncio.Protocol):
                 self.transport.abort()
                 return
         elif self.write_paused is None:
-            self.transport.write(_CONTINUE)
+            self.put(self.transport, _CONTINUE)
         self._expect(self._probe_pause)
         self._probe_pause = min(2 * self._probe_pause, LONGEST_PROBE)
 
@@ -219,7 +222,7 @@ class EdgeProtocol(asyncio.Protocol):
         self._expect(self._intake.patience())
         if self._intake.promise and self._intake.phase != HEAD:
             self._intake.promise = False
-            self.transport.write(_CONTINUE)
+            self.put(self.transport, _CONTINUE)
 
     def _request(self, scope: Scope, body: bytes, keep_alive: bool, held: int, head: Head | None) -> None:
         """A request is whole (called by the intake)."""
@@ -310,7 +313,8 @@ class EdgeProtocol(asyncio.Protocol):
             self._refused = error
             return
         self._closing = True
-        self.transport.write(refusal(error, self.state.date()))
+        self.put(self.transport, refusal(error, self.state.date()))
+        self.state.outbox.flush()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._expect(LINGER)
@@ -320,6 +324,7 @@ class EdgeProtocol(asyncio.Protocol):
         if not self._closing:
             self._closing = True
             self._expect(self.edge.write_timeout)
+            self.state.outbox.flush()
             self.transport.close()
 
 

@@ -18,9 +18,10 @@ from collections.abc import Coroutine
 from typing import Any
 
 from rung.errors import ConnectFault, PrivacyError
-from rung.wire.connection import Connection, Limits, StaleConnectionFault
+from rung.wire.connection import Connection, StaleConnectionFault
 from rung.wire.dial import dial
-from rung.wire.origin import Deadlines, Origin
+from rung.wire.origin import Deadlines, Limits, Origin
+from rung.wire.outbox import Outbox
 from rung.wire.pool import Pool
 from rung.wire.response import Blocks, Response
 
@@ -80,6 +81,7 @@ class Client:
         self._idle_expiry = idle_expiry
         self._limits = Limits(max_header_bytes, max_body_bytes)
         self._pools: dict[Origin, Pool] = {}
+        self._outbox = Outbox()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -206,7 +208,7 @@ class Client:
                 self._tls = await asyncio.to_thread(_default_tls)
             tls = self._tls
         loop = asyncio.get_running_loop()
-        connection = await dial(pool.origin, lambda: Connection(pool, loop), tls)
+        connection = await dial(pool.origin, lambda: Connection(pool, loop, self._outbox), tls)
         if self._closed:
             connection.drop()
             raise ConnectFault("the client was closed")

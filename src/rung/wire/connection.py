@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 import httptools
 
 from rung.errors import BadAnswerFault, ConnectFault, Fault, TimeoutFault
 from rung.wire.decoding import Decoder, DecodingError
-from rung.wire.origin import Deadlines
+from rung.wire.origin import Deadlines, Limits
+from rung.wire.outbox import Outbox
 from rung.wire.response import Response
 
 _SMALL_BODY = 65536
@@ -24,14 +24,6 @@ _TIMER_SLACK = 0.001
 """seconds: uvloop's clock and timers count milliseconds"""
 
 _LENGTH, _TRANSFER, _ENCODING = b"content-length", b"transfer-encoding", b"content-encoding"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds on what a server may send, in bytes."""
-
-    header_bytes: int
-    body_bytes: int
 
 
 class Owner(Protocol):
@@ -70,6 +62,7 @@ class Connection(asyncio.Protocol):
         "_owner",
         "_parser",
         "_parts",
+        "_put",
         "_reading_paused",
         "_received",
         "_response",
@@ -86,8 +79,9 @@ class Connection(asyncio.Protocol):
         "uses",
     )
 
-    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self._owner = owner
+        self._put = outbox.put
         self._max_body = owner.limits.body_bytes
         self._loop = loop
         self._transport: asyncio.Transport | None = None
@@ -147,7 +141,7 @@ class Connection(asyncio.Protocol):
         if look_at < self._armed_at:
             self._arm(look_at)
         if len(body) <= _SMALL_BODY:
-            transport.write(head + body)
+            self._put(transport, head + body)
         else:
             transport.write(head)
             self._outgoing = memoryview(body)

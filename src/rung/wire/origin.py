@@ -95,3 +95,11 @@ class Deadlines:
     first_byte: float = 60.0
     idle: float = 30.0
     total: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what a server may send, in bytes."""
+
+    header_bytes: int
+    body_bytes: int

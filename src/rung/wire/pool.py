@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from rung.errors import TimeoutFault
-from rung.wire.connection import Connection, Limits
-from rung.wire.origin import Origin
+from rung.wire.connection import Connection
+from rung.wire.origin import Limits, Origin
 
 _MAX_HEADS = 64
 """prepared request heads kept per origin"""

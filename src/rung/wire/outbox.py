@@ -1,0 +1,47 @@
+"""Writes of one turn of the event loop, made together at its end.
+
+Waking whoever sleeps at the other end of a socket costs the kernel more than the write itself. Of many writes made
+one after the other only the first finds the peer asleep; made in between other work, each does. Measured in
+`docs/design/0006-writes-together.md`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+HELD = 64 * 1024
+"""bytes that are held at most: who writes without end must come to know that nobody takes it"""
+
+
+class Outbox:
+    """What is to be written, in order. Belongs to whoever's transports it writes to, and so to one loop.
+
+    What is put here goes out before anything that `loop.call_soon` is told afterwards. Before a transport is closed or
+    written to in another way, `flush`.
+    """
+
+    __slots__ = ("_held", "_size")
+
+    def __init__(self) -> None:
+        self._held: list[tuple[asyncio.Transport, bytes]] = []
+        self._size = 0
+
+    def put(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Write `data` at the end of this turn at the latest, unless the transport is closed by then."""
+        held = self._held
+        if not held:
+            asyncio.get_running_loop().call_soon(self.flush)
+        held.append((transport, data))
+        self._size += len(data)
+        if self._size > HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all of it now."""
+        held, self._held, self._size = self._held, [], 0
+        for transport, data in held:
+            if not transport.is_closing():
+                try:
+                    transport.write(data)
+                except RuntimeError:  # uvloop: its handle is gone; the other connections' answers must go out
+                    transport.abort()
