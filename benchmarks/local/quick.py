@@ -37,6 +37,7 @@ from texts import CHATS, EDITS, LABEL, MESSAGES, QUESTIONS, REAL_EDITS, SYSTEM, 
 from rung.answer import Answer
 from rung.call import Call
 from rung.cli.bench_local_cases import cases
+from rung.local.build import compiled_for
 from rung.local.embedded import Embedded
 from rung.local.engine import Engine
 from rung.local.speculate import Drafted, drafted
@@ -279,10 +280,11 @@ def reached(told: dict[str, Any]) -> dict[str, float]:
 def report(told: dict[str, Any]) -> str:
     """Bars and figures as Markdown."""
     machine = told["machine"]
+    built = f" compiled for {' '.join(machine['compiled_for'])}" if machine.get("compiled_for") else ""
     lines = [
         f"# Quick: the embedded engine, {machine['date']}",
         "",
-        f"{machine['cores']} cores, Python {machine['python']}, xllamacpp {machine['xllamacpp']}, load before "
+        f"{machine['cores']} cores, Python {machine['python']}, xllamacpp {machine['xllamacpp']}{built}, load before "
         f"{machine['load']}. Method: benchmarks/local/quick.py.",
         "",
         *([machine["note"], ""] if "note" in machine else []),
@@ -330,6 +332,7 @@ def main() -> int:
         "cpu": platform.processor() or platform.machine(),
         "python": platform.python_version(),
         "xllamacpp": version("xllamacpp"),
+        "compiled_for": compiled_for(),
         "load": [round(one, 2) for one in os.getloadavg()],
     } | ({"note": told.note} if told.note else {})
     parts = told.part or list(PARTS)

@@ -26,7 +26,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(doctor, "look", lambda: Hardware(4, 8 * GiB, 6 * GiB, 4, "A Processor", ("avx2",)))
     monkeypatch.setattr(doctor, "probe", lambda threads, seconds: Probe(threads, 30e9, 850e6 * threads))
+    has_engine(monkeypatch, "", ())
     serves(monkeypatch)
+
+
+def has_engine(monkeypatch: pytest.MonkeyPatch, version: str, built: tuple[str, ...]) -> None:
+    monkeypatch.setattr(doctor, "engine_version", lambda: version)
+    monkeypatch.setattr(doctor, "compiled_for", lambda: built)
 
 
 def serves(monkeypatch: pytest.MonkeyPatch, *found: Found) -> None:
@@ -58,6 +64,20 @@ def test_json_for_programs() -> None:
     assert models["phi4"]["source"].startswith("from docs: ")
     assert told["context"] == 4096
     assert told["rule_of_thumb"]["met"] is False
+
+
+def test_an_engine_compiled_for_less_than_this_processor_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    new = Hardware(4, 8 * GiB, 6 * GiB, 4, "A Processor", ("avx2", "avx512f", "avx512_vnni"))
+    monkeypatch.setattr(doctor, "look", lambda: new)
+    assert "compiled without" not in rung().output  # there is none
+    assert orjson.loads(rung("--json").output)["engine"] is None
+    has_engine(monkeypatch, "2026.10", ())
+    assert "compiled without" not in rung().output  # it does not say
+    has_engine(monkeypatch, "2026.10", ("avx2",))
+    assert "the engine here was compiled without avx512f avx512_vnni:" in rung().output
+    assert orjson.loads(rung("--json").output)["engine"] == {"version": "2026.10", "instructions": ["avx2"]}
+    has_engine(monkeypatch, "2026.10", new.instructions)
+    assert "compiled without" not in rung().output
 
 
 def test_what_serves_models_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

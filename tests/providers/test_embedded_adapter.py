@@ -37,6 +37,8 @@ class FakeProvider:
         assert body == call.body | {"model": body["model"]} or "response_format" in call.body or "tools" in call.body
         self.asked.append(body)
         said = self.script.pop(0)
+        if isinstance(said, Exception):
+            raise said
         evidence = Evidence("length" if body.get("max_tokens") == 2 else "stop", True, Usage(input_tokens=9), 0)
         return Answer("local", model, evidence, events=self._events(said))
 
@@ -95,6 +97,16 @@ async def test_an_answer_without_its_schema_is_none(monkeypatch: pytest.MonkeyPa
     with pytest.raises(BadAnswerFault) as caught:
         await content(await ours.chat(call, "m", Deadlines()))
     assert caught.value.code == "schema_mismatch"
+
+
+async def test_an_engine_that_knows_no_grammars_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "local answered 400: Failed to initialize samplers: failed to parse grammar: llguidance is not enabled"
+    ours, _ = adapter(monkeypatch, RejectedFault(told), RejectedFault("local answered 400: no"))
+    with pytest.raises(RejectedFault, match="compiled without LLGuidance") as caught:
+        await ours.chat(make_call("How old?", body={"response_format": FORM}), "m", Deadlines())
+    assert (caught.value.status, caught.value.code) == (400, "unsupported_schema")
+    with pytest.raises(RejectedFault, match="answered 400: no"):
+        await ours.chat(make_call("How old?"), "m", Deadlines())
 
 
 async def test_an_answer_cut_by_its_limit_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:

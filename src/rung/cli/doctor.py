@@ -16,6 +16,7 @@ from rung.config.paths import paths
 from rung.errors import ModelFileError
 from rung.local import catalogue, discover
 from rung.local.bandwidth import Probe, probe
+from rung.local.build import compiled_for, engine_version
 from rung.local.doctor import Candidate, Finding, examine, rule_of_thumb
 from rung.local.fit import Room, no_room, room_for
 from rung.local.found import Found, find
@@ -59,10 +60,13 @@ def command(
         _try(folder, models, machine, count, context, tune=tune)
     speed = probe(count, seconds=_PROBE_SECONDS)
     found, running = _found(), asyncio.run(_running())
+    version = engine_version()
+    built = compiled_for() if version else ()
     findings = examine(_candidates(models, folder), machine, speed, disk_free=disk_free(folder), context=context)
     if as_json:
         told = {
             "machine": asdict(machine) | {"usable_ram": machine.usable_ram, "disk_free": disk_free(folder)},
+            "engine": {"version": version, "instructions": built} if version else None,
             "probe": asdict(speed),
             "context": context,
             "rule_of_thumb": dict(zip(("met", "missing"), rule_of_thumb(machine), strict=True)),
@@ -75,7 +79,7 @@ def command(
         }
         click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     else:
-        _show_machine(machine, speed, folder)
+        _show_machine(machine, speed, folder, built)
         _show_models(findings, count, wanted=bool(models))
         _show_running(running)
         _show_files(found)
@@ -168,13 +172,19 @@ def _found() -> list[Found]:
 # ---- for people ----
 
 
-def _show_machine(machine: Hardware, speed: Probe, folder: Path) -> None:
+def _show_machine(machine: Hardware, speed: Probe, folder: Path, built: tuple[str, ...]) -> None:
     ram = f"{machine.usable_ram / MiB:,.0f} of {(machine.ram_total or 0) / MiB:,.0f} MiB of memory free"
     cores = f"{machine.cores} cores"
     if machine.physical_cores not in (None, machine.cores):
         cores += f" ({machine.physical_cores} in the machine)"
     click.echo(f"{machine.processor or 'processor'}: {cores}, {ram}, {disk_free(folder) / MiB:,.0f} MiB of disk")
     click.echo(f"instructions: {' '.join(machine.instructions) or 'not known'}")
+    unused = [one for one in machine.instructions if one not in built] if built else []
+    if unused:
+        click.echo(
+            f"the engine here was compiled without {' '.join(unused)}: one compiled on this machine is quicker "
+            "(docs/local.md, An engine for this processor)"
+        )
     for gpu in machine.gpus:
         memory = f", {gpu.memory / MiB:,.0f} MiB" if gpu.memory else ""
         click.echo(f"GPU: {gpu.name}{memory} (the embedded engine computes on the CPU; an Ollama here would use it)")

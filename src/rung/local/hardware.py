@@ -13,7 +13,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 _UNLIMITED = 1 << 60
 
 
-_USEFUL = (
+USEFUL = (
     "avx2",
     "fma",
     "f16c",
@@ -50,7 +50,7 @@ class Hardware:
     """in the machine, whatever this process may use of them"""
     processor: str = ""
     instructions: tuple[str, ...] = ()
-    """those of `_USEFUL` the processor has"""
+    """those of `USEFUL` the processor has"""
     gpus: tuple[Gpu, ...] = ()
 
     @property
@@ -126,7 +126,7 @@ def _processor(proc: Path) -> tuple[int | None, str, tuple[str, ...]]:
     has = set(flags[1].split()) if flags else set()
     if "asimd" in has:
         has.add("neon")  # its name on 64-bit ARM
-    return len(cores) or None, name[1].strip() if name else "", tuple(one for one in _USEFUL if one in has)
+    return len(cores) or None, name[1].strip() if name else "", tuple(one for one in USEFUL if one in has)
 
 
 def _gpus(sys: Path) -> tuple[Gpu, ...]:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from rung import completion
 from rung.answer import Answer, Event, Evidence, Usage
 from rung.call import Call
-from rung.errors import BadAnswerFault, ConnectFault, EngineFault, Fault
+from rung.errors import BadAnswerFault, ConnectFault, EngineFault, Fault, RejectedFault
 from rung.local import fields, grammar, labels
 from rung.local.backend import Backend
 from rung.local.heads import Heads
@@ -47,6 +47,9 @@ _LOOKED_AT = 40
 """tokens whose probability is looked at where a label is chosen"""
 
 _SAMPLING = ("temperature", "top_p", "seed")
+
+_NO_GRAMMARS = "llguidance is not enabled"
+"""llama.cpp's words for it"""
 
 _MOST_HEADS = 1000
 """remembered as met in this life of the engine"""
@@ -370,6 +373,9 @@ def _without(data: bytes, mark: bytes) -> bytes:
 
 def _as_engine_fault(error: BaseException) -> BaseException:
     """A broken connection to our own child means that it crashed; anything else is what it is."""
+    if isinstance(error, RejectedFault) and _NO_GRAMMARS in error.message:
+        told = "the engine here was compiled without LLGuidance, so it cannot hold an answer to a schema"
+        return RejectedFault(f"{told}; take its wheel, or compile it with Rust at hand", code="unsupported_schema")
     cut = isinstance(error, BadAnswerFault) and error.code not in ("empty_answer", "no_tool_call", "schema_mismatch")
     return _crashed() if cut or isinstance(error, ConnectFault) else error
 
