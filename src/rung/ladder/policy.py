@@ -148,5 +148,5 @@ def _why(call: Call) -> str:
 def unknown_model(name: str, known: list[str]) -> ModelNotFoundError:
     """The 404 for a model name, with near names."""
     near = get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(repr(match) for match in near)}?" if near else f"try {', '.join(NAMES)}"
+    hint = f"did you mean {' or '.join(repr(match) for match in near)}?" if near else f"try {', '.join(NAMES)}."
     return ModelNotFoundError(f"no model {name!r} here; {hint} GET /v1/models lists them all.", param="model")
