@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import subprocess
+from importlib import metadata
 from importlib.util import find_spec
 
 import pytest
 
-from rung.local import build
 from rung.local.build import compiled_for, engine_version, read_info
 
 WHEEL = "CPU : SSE3 = 1 | SSSE3 = 1 | AVX = 1 | AVX2 = 1 | F16C = 1 | FMA = 1 | BMI2 = 1 | REPACK = 1 | "
@@ -35,7 +35,10 @@ def test_an_engine_that_hangs_says_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build.util, "find_spec", lambda name: None)
+    def none(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", none)
     assert engine_version() == ""
 
 

@@ -1,11 +1,11 @@
-"""For which processor the installed engine was compiled: a published wheel uses what all processors have."""
+"""Which engine is installed, and for which processor it was compiled: a wheel uses what all processors have."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from importlib import metadata, util
+from importlib import import_module
 
 from rung.local.hardware import USEFUL
 
@@ -18,7 +18,11 @@ _OTHER_NAMES = {"avx512": "avx512f", "dotprod": "asimddp", "matmul_int8": "i8mm"
 
 def engine_version() -> str:
     """The version of the installed engine; empty if there is none."""
-    return metadata.version("xllamacpp") if util.find_spec("xllamacpp") is not None else ""
+    metadata = import_module("importlib.metadata")  # a megabyte, for those who have an engine
+    try:
+        return str(metadata.version("xllamacpp"))
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def compiled_for() -> tuple[str, ...]:

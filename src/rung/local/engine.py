@@ -30,8 +30,6 @@ from rung.wire.origin import Origin
 
 State = Literal["stopped", "loading", "ready", "restarting", "failed"]
 
-"""tokens; room for a file and its question. The 1.5B needs 224 MiB for it, and takes minutes to read it on 2 cores."""
-
 _CHILD = (sys.executable, "-P", "-m", "rung.local.engine_child")
 _LOG_LINES = 40
 _LOG_LINE_BYTES = 300

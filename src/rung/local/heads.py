@@ -13,13 +13,13 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from rung.call import Call
+from rung.local.build import engine_version
 
 LEAST_CHARS = 1200
 """some 300 tokens; a shorter head is read again in little time"""
@@ -38,7 +38,9 @@ class Heads:
 
     def __init__(self, folder: Path, identity: str, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> None:
         self.folder = folder
-        self._identity = f"{identity}:{_engine_version()}"
+        # KV of one version of llama.cpp, or laid out for another kind of attention, may mean nothing to another
+        version = engine_version()
+        self._identity = f"{identity}:{version}:plain" if version else f"{identity}:"
         self._max_bytes = max_bytes
         self._max_files = max_files
 
@@ -94,12 +96,3 @@ class Heads:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _engine_version() -> str:
-    """KV of one version of llama.cpp, or laid out for another kind of attention, may mean nothing to another."""
-    metadata = import_module("importlib.metadata")  # a megabyte, for those who have an engine
-    try:
-        return f"{metadata.version('xllamacpp')}:plain"
-    except metadata.PackageNotFoundError:
-        return ""

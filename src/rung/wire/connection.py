@@ -58,11 +58,11 @@ class Connection(asyncio.Protocol):
         "_interim",
         "_loop",
         "_max_body",
+        "_outbox",
         "_outgoing",
         "_owner",
         "_parser",
         "_parts",
-        "_put",
         "_reading_paused",
         "_received",
         "_response",
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self._owner = owner
-        self._put = outbox.put
+        self._outbox = outbox
         self._max_body = owner.limits.body_bytes
         self._loop = loop
         self._transport: asyncio.Transport | None = None
@@ -141,8 +141,9 @@ class Connection(asyncio.Protocol):
         if look_at < self._armed_at:
             self._arm(look_at)
         if len(body) <= _SMALL_BODY:
-            self._put(transport, head + body)
+            self._outbox.put(transport, head + body)
         else:
+            self._outbox.flush()
             transport.write(head)
             self._outgoing = memoryview(body)
             self._pump()
