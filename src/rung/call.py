@@ -60,6 +60,17 @@ class Prefix(msgspec.Struct, gc=False):
         return low
 
 
+class Early(msgspec.Struct):
+    """What a model that was asked before its turn has said: whatever its adapter wants to find there again.
+
+    `asked`: `time.monotonic()` then; `ticket`: what its breaker gave.
+    """
+
+    response: Any
+    asked: float
+    ticket: int
+
+
 class Call(msgspec.Struct):
     """What is asked, by whom, and within which limits.
 
@@ -78,6 +89,7 @@ class Call(msgspec.Struct):
         no_store: nothing of this call may be kept by a cache.
         continues: an answer that is cut may be continued by the model that was giving it, where it can.
         door: which API it came through: ``openai``, or ``python`` for an in-process call.
+        plain: nothing is said of it but what to ask which model (`rung.fastpath`).
         purpose: empty for a caller's own call, else why rung itself asks: ``shadow``, ``audit``, ``judge``, ``repeat``.
     """
 
@@ -99,6 +111,7 @@ class Call(msgspec.Struct):
     include_usage: bool = False
     door: str = "python"
     purpose: str = ""
+    plain: bool = False
     started: float = msgspec.field(default_factory=time.monotonic)
     deadline: float = 0.0
     fingerprint: bytes | None = None
@@ -115,6 +128,8 @@ class Call(msgspec.Struct):
     """estimated tokens of its prompt, 0 until somebody needed them (`rung.providers.estimate.prompt_tokens`)"""
     prefix: Prefix | None = None
     """set by the gateway where a provider's prompt cache may be worth something: never on short or private calls"""
+    early: Early | None = None
+    """the first model's answer, where it was asked before its turn (`rung.fastpath`)"""
 
     def __post_init__(self) -> None:
         if not self.deadline:

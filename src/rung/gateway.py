@@ -24,6 +24,7 @@ from rung.backends import Backends
 from rung.call import Call, new_request_id
 from rung.config import Settings
 from rung.errors import LadderExhausted
+from rung.fastpath import Paths
 from rung.ladder import task
 from rung.ladder.breaker import BreakerRules, Breakers
 from rung.ladder.climb import Climb, begin, climb
@@ -62,14 +63,16 @@ class Gateway:
     """
 
     settings: Settings
-    """what is in use; known once the gateway has started"""
+    """what is in use; known once the gateway has started, like `paths`"""
+    paths: Paths
+    """the fast paths of plain calls"""
 
     def __init__(self, settings: Settings | None = None, *, lines: bool = False) -> None:
         if settings is not None:
             self.settings = settings
         self._given = settings
         self._log_lines = lines
-        self._lines: CallLines | None = None
+        self.lines: CallLines | None = None
         self._stores: Stores | None = None
         self._ledger: Ledger | None = None
         self._cache: ExactCache | None = None
@@ -105,8 +108,8 @@ class Gateway:
         await self._stores.load()
         self._ledger, self._cache = self._stores.ledger, self._stores.cache
         if self._log_lines and told.log.level in ("debug", "info"):
-            self._lines = CallLines(told.log.format)
-            self._lines.start()
+            self.lines = CallLines(told.log.format)
+            self.lines.start()
         self._tool = await asyncio.to_thread(ToolRung)  # reads its vocabulary
         await self._backends.start(told, self._client)
         if self._stores.trust is not None:
@@ -127,8 +130,8 @@ class Gateway:
         await self._backends.aclose()
         await self.prompts.aclose()
         await self._client.aclose()
-        if self._lines is not None:
-            await asyncio.to_thread(self._lines.close)
+        if self.lines is not None:
+            await asyncio.to_thread(self.lines.close)
         if self._stores is not None:
             await self._stores.aclose()
 
@@ -160,6 +163,7 @@ class Gateway:
             local=self._backends.current,
         )
         self.lineup = self._wiring.lineup
+        self.paths = Paths(self._wiring, self._ledger)
         if self.proving is not None:
             self.proving.reload(self.settings, self._wiring, self._prices)
         if self.remembering is not None:
@@ -284,10 +288,14 @@ class Gateway:
             self.proving.learn(record)
         if self._ledger is not None:
             self._ledger.record(row(record, with_text=self._ledger.store_text))
-        if self._lines is not None:
-            self._lines.add(line(record))
-        if self.watchers:
-            self.watchers.tell(record)
+        if self.lines is not None or self.watchers.all:
+            self.tell(record)
+
+    def tell(self, record: Climb) -> None:
+        """Tell whoever listens of a climb that has ended."""
+        if self.lines is not None:
+            self.lines.add(line(record))
+        self.watchers.tell(record)
 
     def _learn(self, record: Climb) -> None:
         """What a good answer was like."""
@@ -317,18 +325,11 @@ class Gateway:
 
     def models(self) -> list[dict[str, Any]]:
         """Every name a client may send, in the shape of OpenAI's model list."""
-        return [
-            {"id": name, "object": "model", "created": 0, "owned_by": name.partition(":")[0] if ":" in name else "rung"}
-            for name in self._wiring.model_ids()
-        ]
+        return self._wiring.models()
 
     def model(self, name: str) -> dict[str, Any]:
         """One of them. Raises ModelNotFoundError with near names."""
-        known = self.models()
-        for told in known:
-            if told["id"] == name:
-                return told
-        raise unknown_model(name, [told["id"] for told in known])
+        return self._wiring.model(name)
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
         """-> (HTTP status, what can be asked): 200 once some model can answer."""

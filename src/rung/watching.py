@@ -49,29 +49,28 @@ class Watcher:
 
 
 class Watchers:
-    """Everybody who watches one gateway; false while nobody does."""
+    """Everybody who watches one gateway: `all` of them."""
 
     def __init__(self) -> None:
-        self._all: set[Watcher] = set()
-
-    def __bool__(self) -> bool:
-        return bool(self._all)
+        self.all: set[Watcher] = set()
 
     def join(self) -> Watcher:
         """Raises OverloadedError if too many watch already."""
-        if len(self._all) >= WATCHERS:
+        if len(self.all) >= WATCHERS:
             raise OverloadedError(f"{WATCHERS} pages watch already; close one")
         watcher = Watcher()
-        self._all.add(watcher)
+        self.all.add(watcher)
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
-        self._all.discard(watcher)
+        self.all.discard(watcher)
 
     def tell(self, record: Climb) -> None:
         """A climb has ended."""
+        if not self.all:
+            return
         told = msgspec.json.encode(shown(record))
-        for watcher in self._all:
+        for watcher in self.all:
             watcher.add(told)
 
 

@@ -17,7 +17,7 @@ from rung.ladder.breaker import OPEN, Breakers
 from rung.ladder.budget import RetryBudget
 from rung.ladder.hedge import Hedger, HedgeRules
 from rung.ladder.order import Offer, Rates, Seen, expected_price
-from rung.ladder.policy import NAMES, Lineup
+from rung.ladder.policy import NAMES, Lineup, unknown_model
 from rung.ladder.privacy import PrivateCalls
 from rung.ladder.rung import Rung
 from rung.local.backend import Backend
@@ -26,6 +26,7 @@ from rung.providers.adapters import Adapter, Patience, make_adapter
 from rung.providers.endpoint import make_endpoint
 from rung.providers.estimate import Correction
 from rung.providers.local import adapter_for
+from rung.providers.prefix import has_cache
 from rung.providers.prices import PriceBook
 from rung.providers.rows import Row, rows
 from rung.rungs.cloud import CloudRung
@@ -135,6 +136,21 @@ class Wiring:
             names += [f"{name}:{model}" for model in own if model] + self._prices.model_ids(name)
         return list(dict.fromkeys(names))
 
+    def models(self) -> list[dict[str, Any]]:
+        """The same in the shape of OpenAI's model list."""
+        return [
+            {"id": name, "object": "model", "created": 0, "owned_by": name.partition(":")[0] if ":" in name else "rung"}
+            for name in self.model_ids()
+        ]
+
+    def model(self, name: str) -> dict[str, Any]:
+        """One of them. Raises ModelNotFoundError with near names."""
+        known = self.models()
+        for told in known:
+            if told["id"] == name:
+                return told
+        raise unknown_model(name, [told["id"] for told in known])
+
     def rung(self, name: str) -> Rung | None:
         """One of `rung_names`, or the rung of a ``provider:model``."""
         if name in self._here():
@@ -213,9 +229,11 @@ class Wiring:
         return self._prompts.wrap(adapter, told.name)
 
     def _price(self, provider: str) -> Callable[[str, Usage], int | None]:
+        prices, prompts, cached = self._prices, self._prompts, has_cache(provider)
+
         def price(model: str, usage: Usage) -> int | None:
-            cost = self._prices.cost(f"{provider}:{model}", usage)
-            return None if cost is None else cost + self._prompts.dues(provider)
+            cost = prices.cost(f"{provider}:{model}", usage)
+            return cost + prompts.dues(provider) if cached and cost is not None else cost
 
         return price
 

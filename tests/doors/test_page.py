@@ -104,7 +104,7 @@ async def test_only_reading(serving: Callable[..., Any], path: str) -> None:
         assert (status, headers["allow"]) == (405, "get, head")
         status, _, body = await there.ask("HEAD", path)
         assert (status, body) == (200, b"")
-        assert not there.gateway.watchers
+        assert not there.gateway.watchers.all
 
 
 @pytest.mark.parametrize("path", ROUTES)
@@ -165,10 +165,10 @@ async def test_a_page_that_leaves_is_forgotten(serving: Callable[..., Any]) -> N
     async with serving() as there:
         reader = await there.ask.open("GET", "/admin/events")
         await reader.readuntil(b"\r\n\r\n")
-        assert there.gateway.watchers
+        assert there.gateway.watchers.all
         there.ask.writer.close()
         async with asyncio.timeout(20):
-            while there.gateway.watchers:  # noqa: ASYNC110 (nobody tells)
+            while there.gateway.watchers.all:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0)
 
 
@@ -198,7 +198,7 @@ async def test_what_was_missed_a_comment_and_the_end(
 
         def then(pieces: int) -> None:
             if pieces == 1:  # the stream is open
-                for watcher in watchers._all:
+                for watcher in watchers.all:
                     for number in range(5):
                         watcher._waiting = type(watcher._waiting)(watcher._waiting, maxlen=2)
                         watcher.add(b'{"n":%d}' % number)
@@ -213,7 +213,7 @@ async def test_what_was_missed_a_comment_and_the_end(
         assert news == b'event: missed\ndata: 3\n\nevent: climb\ndata: {"n":3}\n\nevent: climb\ndata: {"n":4}\n\n'
         assert beat == b": still here\n\n"
         assert end == b"event: end\ndata: \n\n"
-        assert not watchers
+        assert not watchers.all
 
 
 async def test_too_many_pages(serving: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,12 +25,12 @@ def climb(**told):
 
 def test_watchers_are_false_while_nobody_watches():
     watchers = Watchers()
-    assert not watchers
+    assert not watchers.all
     watcher = watchers.join()
-    assert watchers
+    assert watchers.all
     watchers.leave(watcher)
     watchers.leave(watcher)
-    assert not watchers
+    assert not watchers.all
 
 
 async def test_every_watcher_is_told_each_climb_once():

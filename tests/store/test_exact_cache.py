@@ -106,9 +106,9 @@ def test_the_bytes_counted_are_the_bytes_held(steps: list[tuple[str, int, int]])
             cache.purge(str(number % 2))
         elif step == "wait":
             clock.now += size
-        elif (entry := cache._entries.get(key)) is not None and entry.replay("stream") is None:
+        elif (entry := cache.entries.get(key)) is not None and entry.replay("stream") is None:
             cache.remember(key, entry, "stream", b"y" * size)
-        held = sum(entry.size for entry in cache._entries.values())
+        held = sum(entry.size for entry in cache.entries.values())
         assert cache.stats().bytes == held <= limit
 
 

@@ -39,7 +39,7 @@ def a_cache(path: Path, writer: Writer, clock: Clock, *, disk_bytes: int = 10**8
 
 def keys(cache: ExactCache) -> list[bytes]:
     """From the least to the most recently used."""
-    return list(cache._entries)
+    return list(cache.entries)
 
 
 def test_what_was_stored_survives_a_restart(writer: Writer, path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 
-from rung.call import Call
 from rung.doors import openai, page
 from rung.doors.exchange import Exchange, Receive, Scope, Send
 from rung.doors.feedback import feedback
@@ -56,7 +55,10 @@ class App:
             return self._answer(scope, exchange.receive, exchange)
         settings = self.gateway.settings
         try:
-            call = self._call(self._admitted(exchange), exchange.take_body())
+            admitted, raw = self._admitted(exchange), exchange.take_body()
+            if len(raw) > settings.server.body_limit:  # which may have been lowered since the server began
+                raise _too_large(settings.server.body_limit)
+            call = chat_call(admitted, raw, door="openai")
             return openai.begin(self.gateway, call, exchange, settings.server.heartbeat, scope["state"])
         except Exception as error:
             exchange.whole(*_refusal(error, scope))
@@ -73,7 +75,7 @@ class App:
         settings = self.gateway.settings
         if path == CHAT:
             admitted = self._admit(scope)
-            call = self._call(admitted, await read_body(receive, settings.server.body_limit))
+            call = chat_call(admitted, await read_body(receive, settings.server.body_limit), door="openai")
             await openai.chat(self.gateway, call, reply, settings.server.heartbeat, scope.get("state", {}))
             return
         if path == "/" or path.startswith(("/page/", "/admin/")):
@@ -155,12 +157,6 @@ class App:
         if admitted is None or admitted.guard is not self._guard or self._guarded is not self.gateway.settings:
             admitted = known.found = self._admit(exchange.scope)
         return admitted
-
-    def _call(self, admitted: Admitted, raw: bytes) -> Call:
-        limit = self.gateway.settings.server.body_limit
-        if len(raw) > limit:  # which may have been lowered since the server began
-            raise _too_large(limit)
-        return chat_call(admitted, raw, door="openai")
 
     def _other(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
         gateway = self.gateway

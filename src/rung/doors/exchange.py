@@ -13,7 +13,7 @@ import asyncio
 import http
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -30,7 +30,14 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 Direct = Callable[["Exchange"], Coroutine[Any, Any, None] | None]
 """Begins to answer an exchange by its `scope`, `take_body`, `begin` and `write`: what is left to do, in a task; None
-if it is answered already"""
+if it is answered already, or will be (`Exchange.answered_by`)"""
+
+
+class Work(Protocol):
+    """What answers an exchange: a task, or something that is called back."""
+
+    def cancel(self, msg: str) -> object: ...
+
 
 log = logging.getLogger("rung.server")
 
@@ -48,7 +55,7 @@ def status_line(status: int) -> bytes:
 
 
 class Exchange(msgspec.Struct, eq=False):
-    """The ASGI side of one request: `receive`, `send`, and the task they run in.
+    """The ASGI side of one request: `receive`, `send`, and what answers it, a task as a rule.
 
     Attributes:
         scope: ASGI's; not to be changed.
@@ -65,7 +72,7 @@ class Exchange(msgspec.Struct, eq=False):
     keep_alive: bool
     held: int = 0
     head: Head | None = None
-    task: asyncio.Task[None] | None = None
+    work: Work | None = None
     started: bool = False
     complete: bool = False
     gone: bool = False
@@ -92,31 +99,45 @@ class Exchange(msgspec.Struct, eq=False):
             try:
                 work = state.direct(self)
             except Exception:
-                self._failed()
-        if work is None:
-            self._ended()
-        else:
-            # not loop.create_task, which makes up a name for each
-            self.task = asyncio.Task(self._run(work), loop=self._connection.loop, name="exchange")
+                self.failed()
+        if work is not None:
+            self.run(work)
+        elif self.work is None:
+            self.ended()
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Answer in a task."""
+        self._ran = False
+        # not loop.create_task, which makes up a name for each
+        self.work = asyncio.Task(self._run(work), loop=self._connection.loop, name="exchange")
+
+    def answered_by(self, work: Work) -> None:
+        """`work` answers without a task: it says when it has `ended`, also when it is cancelled, or lets one `run`."""
+        self._ran = True
+        self.work = work
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """See to it that the client gets a whole response or a clean cut."""
         self._ran = True
         try:
-            if self._doomed and self.task is not None:
-                self.task.cancel()
+            if self._doomed and self.work is not None:
+                self.work.cancel("the client has left")
             await work
             if not self.complete:
                 self._not_complete("the application returned before its response was complete")
         except asyncio.CancelledError:
-            self._not_complete("the application was cancelled, but its client is still there")
+            self.cancelled()
             raise
         except Exception:
-            self._failed()
+            self.failed()
         finally:
-            self._ended()
+            self.ended()
 
-    def _failed(self) -> None:
+    def cancelled(self) -> None:
+        """The application has been cancelled."""
+        self._not_complete("the application was cancelled, but its client is still there")
+
+    def failed(self) -> None:
         """The application has raised something."""
         if self.gone:
             log.debug("the application failed after its client had left", exc_info=True)
@@ -124,8 +145,11 @@ class Exchange(msgspec.Struct, eq=False):
             log.exception("the application failed")
             self._give_up(_failure())
 
-    def _ended(self) -> None:
-        self.release()
+    def ended(self) -> None:
+        """The application will do no more."""
+        self.work = None  # which holds us: garbage only the collector would find
+        if self.held:
+            self.release()
         self._connection.state.forget_exchange(self)
 
     def _not_complete(self, why: str) -> None:
@@ -151,13 +175,13 @@ class Exchange(msgspec.Struct, eq=False):
             self._left.set_result(None)
         if not self.complete:
             self.cancel("the client has left")
-        if self.task is None:  # its turn never came
-            self._ended()
+        if self.work is None:  # its turn never came
+            self.ended()
 
     def cancel(self, why: str) -> None:
         """Stop the work, if there is any. It is begun in any case: what it holds already, only it can let go."""
-        if self._ran and self.task is not None:
-            self.task.cancel(why)
+        if self._ran and self.work is not None:
+            self.work.cancel(why)
         self._doomed = True
 
     def release(self) -> None:

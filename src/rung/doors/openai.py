@@ -25,11 +25,13 @@ from rung.doors.reply import (
     error_frame,
     error_head,
     head,
+    passed_head,
     send_whole,
     usd,
     with_note,
 )
 from rung.errors import RungError, ServerFault
+from rung.fastpath import Passage, Path
 from rung.gateway import Gateway
 from rung.ladder.climb import Climb
 
@@ -40,9 +42,14 @@ KEEP_ALIVE = b": keep-alive\n\n"
 def begin(
     gateway: Gateway, call: Call, reply: Exchange, heartbeat: float, state: Mapping[str, Any]
 ) -> Coroutine[Any, Any, None] | None:
-    """`chat` for our own server: what is left to do, or None where the answer took no waiting."""
+    """`chat` for our own server: what is left to do; None if it is answered, or a callback will."""
     if call.stream:
         return _Stream(gateway, call, reply, heartbeat, state).run()
+    if call.plain and (path := gateway.paths.of(call.model)) is not None:
+        passage = _Passage(path, call, gateway, reply)
+        if passage.send():
+            reply.answered_by(passage)
+            return None
     record = Climb(call)
     try:
         if not gateway.begin(record):
@@ -93,6 +100,35 @@ def _answer(record: Climb) -> tuple[bytes, bytes]:
     assert answer.body is not None
     cost = f"{JSON}\r\nx-rung-cost-usd: {usd(record.cost())}\r\n"
     return cost.encode("ascii") + climb_head(record), answer.body
+
+
+class _Passage(Passage):
+    """A plain call that nobody waits for: its answer is given on when it comes."""
+
+    __slots__ = ("_gateway", "_reply")
+
+    def __init__(self, path: Path, call: Call, gateway: Gateway, reply: Exchange) -> None:
+        self._path, self.call, self._gateway, self._reply = path, call, gateway, reply
+
+    def come(self) -> None:
+        gateway, reply = self._gateway, self._reply
+        try:
+            answer = self.take()
+            if answer is None:
+                reply.run(_whole(gateway, self.record(), reply.whole))
+                return
+            if gateway.lines is not None or gateway.watchers.all:
+                gateway.tell(self.record(answer))
+            assert answer.body is not None
+            reply.whole(200, passed_head(self, answer), answer.body)
+        except Exception:
+            reply.failed()
+        reply.ended()
+
+    def cancel(self, msg: str) -> None:
+        self._gateway.close(self.stop(), asyncio.CancelledError(msg))
+        self._reply.cancelled()
+        self._reply.ended()
 
 
 class _Stream:

@@ -16,6 +16,7 @@ import orjson
 from rung.answer import Answer
 from rung.doors.exchange import Message, Send
 from rung.errors import RungError
+from rung.fastpath import Passage
 from rung.ladder.climb import Climb, path
 
 JSON = "content-type: application/json"
@@ -76,6 +77,16 @@ def usd(pico: int | None) -> str:
         return "0"
     digits = str(pico).zfill(13)
     return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".")
+
+
+def passed_head(passage: Passage, answer: Answer) -> bytes:
+    """All headers of an answer that came by the fast path."""
+    call, evidence = passage.call, answer.evidence
+    steps = ("exact", "declined", "miss", answer.rung, "answered", "")
+    known, form = _same(steps, answer.rung, answer.model, False, evidence.simulated, (), "", "", ())
+    own = form % (call.request_id, passage.looked, passage.took, (time.monotonic() - call.started) * 1e3)
+    cost = f"{JSON}\r\nx-rung-cost-usd: {usd(evidence.cost)}\r\n{own}"
+    return cost.encode("ascii") + known
 
 
 def climb_head(record: Climb) -> bytes:

@@ -20,6 +20,22 @@ from rung.errors import AuthenticationError, ForbiddenError, InvalidRequestError
 Headers = dict[bytes, bytes]
 
 _TENANTS_REMEMBERED = 1024
+_PLAIN = frozenset(
+    (
+        "messages",
+        "model",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "frequency_penalty",
+        "presence_penalty",
+        "stop",
+        "seed",
+        "user",
+    )
+)
+"""members of a body that change nothing in the way a call takes"""
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TRUE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 
@@ -158,6 +174,7 @@ def chat_call(admitted: Admitted, raw: bytes, *, door: str) -> Call:
     """
     body = parse_chat(raw)
     call = Call(
+        plain=not admitted.told and not admitted.private and _PLAIN.issuperset(body),
         body=body,
         raw=raw,
         model=body.get("model", "auto"),

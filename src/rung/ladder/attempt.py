@@ -102,7 +102,8 @@ async def ask(record: Record, rung: Rung, needed: Necessary | None) -> Opened | 
     been stopped.
     """
     call = record.call
-    started = time.monotonic()
+    early = call.early
+    started = time.monotonic() if early is None else early.asked
     attempt = Attempt(rung.name, rung.model, "cancelled", "client_left", cost=0 if rung.stays_here else None)
     record.attempts.append(attempt)
     gate = record.gate if record.gate is not None and record.gate.guards(rung) else None
@@ -111,9 +112,10 @@ async def ask(record: Record, rung: Rung, needed: Necessary | None) -> Opened | 
         return None
     breaker: Breaker | None = getattr(rung, "breaker", None)
     ticket = 0
-    if breaker is not None:
-        tokens = None if breaker.free else _estimate(rung, call)
-        refusal = breaker.refusal(started, len(call.raw), tokens)
+    if early is not None:
+        ticket = early.ticket  # it was let through then
+    elif breaker is not None:
+        refusal = breaker.refusal(started, len(call.raw), None if breaker.free else _estimate(rung, call))
         if refusal is not None:
             attempt.outcome, attempt.reason, attempt.cost = "declined", refusal.reason, 0
             record.faults.append(refusal.fault)

@@ -75,6 +75,8 @@ class Breaker:
     `refusal` comes first; if it is None the call may be sent, and whoever sends it keeps `ticket` and says
     how it went, once: `answering` at the first content, then `worked`, `failed` or `abandoned`. Outcomes of
     calls sent before the breaker last opened are stale and change nothing.
+
+    `free`: closed and not paused, so that every call may be sent: the usual case, seen at a glance.
     """
 
     __slots__ = (
@@ -83,7 +85,6 @@ class Breaker:
         "_consecutive",
         "_failures",
         "_failures_before",
-        "_free",
         "_paused_until",
         "_rules",
         "_since",
@@ -91,6 +92,7 @@ class Breaker:
         "_tokens_left",
         "_until",
         "_why",
+        "free",
         "model",
         "state",
         "ticket",
@@ -101,7 +103,7 @@ class Breaker:
         self.state = CLOSED
         self.ticket = 0
         self._rules = rules or BreakerRules()
-        self._free = True  # closed and not paused: the usual case, seen at a glance
+        self.free = True
         self._consecutive = 0
         self._strikes = 0  # open periods since the last call that went well
         self._until = 0.0
@@ -112,28 +114,23 @@ class Breaker:
         self._since = 0.0
 
     @property
-    def free(self) -> bool:
-        """Closed and not paused: every call may be sent."""
-        return self._free
-
-    @property
     def idle(self) -> bool:
         """Nothing would be lost by forgetting it."""
-        return self._free and not self._consecutive and not self._strikes
+        return self.free and not self._consecutive and not self._strikes
 
     def refusal(self, now: float, size: int = 0, tokens: Callable[[], int] | None = None) -> Refusal | None:
         """None if a call of `size` body bytes may be sent; the first one after an open period is the probe.
 
         `tokens` estimates what it needs, and is asked only while few tokens are left.
         """
-        if self._free:
+        if self.free:
             return None
         if now < self._paused_until and self._too_large(size, tokens):
             wait = self._paused_until - now
             message = f"{self.model} has told that its rate limit is used up; retry in {wait:.1f} s"
             return Refusal(f"rate_limited: retry in {wait:.1f} s", RateLimitFault(message, retry_after=wait))
         if self.state == CLOSED:
-            self._free = now >= self._paused_until
+            self.free = now >= self._paused_until
             return None
         if self.state == OPEN and now >= self._until:
             self.state = HALF_OPEN
@@ -163,7 +160,7 @@ class Breaker:
         """The first content has come: the provider is there."""
         if self.state == HALF_OPEN and ticket == self.ticket:
             self.state = CLOSED
-            self._free = not self._paused_until
+            self.free = not self._paused_until
             # one more failure opens it again, until a call has gone well to its end
             self._consecutive = min(self._consecutive, self._rules.failures - 1)
             self._calls = self._failures = self._calls_before = self._failures_before = 0
@@ -208,7 +205,7 @@ class Breaker:
         """The provider said how much of its limit is left and when it is renewed: obey before it must say 429."""
         self._paused_until = now + seconds
         self._tokens_left = tokens_left
-        self._free = False
+        self.free = False
 
     def _too_many(self) -> bool:
         rules = self._rules
@@ -231,7 +228,7 @@ class Breaker:
         if self.state == OPEN and until <= self._until:
             return
         level = logging.INFO if self.state == OPEN or isinstance(fault, RateLimitFault) else logging.WARNING
-        self.state, self._until, self._free = OPEN, until, False
+        self.state, self._until, self.free = OPEN, until, False
         self.ticket += 1
         # a fresh one: the exception itself would keep its frames alive
         self._why = type(fault)(fault.message)

@@ -283,7 +283,7 @@ async def climb(
             tries_left = budget.tries
             while True:
                 tries_left -= 1
-                if time.monotonic() >= call.deadline:
+                if time.monotonic() >= call.deadline and call.early is None:
                     raise DeadlineError(f"the call's deadline passed before {rung.name} could be asked")
                 try:
                     if hedger is None:

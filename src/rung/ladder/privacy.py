@@ -42,6 +42,11 @@ class PrivateCalls:
         self._models = tuple(models)
         self._tasks = frozenset(tasks)
 
+    @property
+    def idle(self) -> bool:
+        """There is no rule: `apply` does nothing."""
+        return not (self._every or self._tenants or self._detector or self._models or self._tasks)
+
     def slow(self, call: Call) -> bool:
         """Would `apply` take long enough to be noticed by other calls?"""
         return self._detector is not None and not call.private and len(call.raw) > LONG

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -20,11 +20,12 @@ import orjson
 
 from rung.answer import Answer, Event, Evidence
 from rung.call import Call
-from rung.errors import BadAnswerFault, RejectedFault, ServerFault, TimeoutFault
+from rung.errors import BadAnswerFault, Fault, RejectedFault, ServerFault, TimeoutFault
 from rung.providers.chat_wire import (
     SIMULATED,
     Said,
     fault_from,
+    read_chunk,
     read_usage,
     read_whole,
     tier_of,
@@ -35,14 +36,14 @@ from rung.providers.endpoint import Endpoint, Price
 from rung.providers.failed_generation import rescue
 from rung.providers.relay import Relay, require_answer
 from rung.providers.rows import ModelRule, ModelRules
-from rung.wire.client import Client, Deadlines, Response
+from rung.wire.client import Client, Deadlines, Response, StaleConnectionFault
 from rung.wire.splice import append_member, edit, replace_text
 from rung.wire.sse import Splitter
 
 _quoted = lru_cache(512)(orjson.dumps)
 """a model's name as JSON: always the same few"""
 
-__all__ = ["Endpoint", "OpenAICompatible", "Price"]
+__all__ = ["Endpoint", "OpenAICompatible", "Price", "Straight"]
 
 
 class OpenAICompatible:
@@ -92,6 +93,8 @@ class OpenAICompatible:
             return answer
         if end.waits_in_blank_lines:
             response = await self._past_blank_lines(call, body, deadlines)
+        elif (early := _come(call)) is not None:
+            response = early
         else:
             response = await self._client.fetch(
                 end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
@@ -104,6 +107,13 @@ class OpenAICompatible:
         answer.body = response.body
         self._account(call, model, evidence, read_whole(response.body, end.name))
         return answer
+
+    def straight(self, model: str) -> Straight | None:
+        """How calls to `model` are sent that need nothing changed but its name; None where they always do."""
+        end, rule = self.endpoint, self._rules.of(model)
+        if end.waits_in_blank_lines or end.strip_messages or rule.strip or rule.effort:
+            return None
+        return Straight(self, model)
 
     async def _past_blank_lines(self, call: Call, body: bytes, deadlines: Deadlines) -> Response:
         """A whole answer that blank lines may precede: they say nothing, so the first-byte deadline goes on."""
@@ -271,6 +281,56 @@ class OpenAICompatible:
                 yield event
         finally:
             response.close()
+
+
+class Straight:
+    """Calls for a whole answer of one model, sent with nothing changed but its name and without waiting."""
+
+    __slots__ = ("_adapter", "_id", "_model", "_quoted")
+
+    def __init__(self, adapter: OpenAICompatible, model: str) -> None:
+        self._adapter, self._model, self._quoted = adapter, model, _quoted(model)
+        self._id = f"{adapter.endpoint.name}:{model}"
+
+    def send(self, call: Call, deadlines: Deadlines, then: Callable[[], None]) -> Response | None:
+        """As `Client.begin`; also None for a call that needs more changed."""
+        adapter = self._adapter
+        end, raw, body = adapter.endpoint, call.raw, call.body
+        if not adapter._touched.isdisjoint(body) or (end.reasoning_back and raw.find(b'"tool_calls"') >= 0):
+            return None
+        sent = replace_text(raw, "model", body["model"], self._quoted)
+        if sent is None:
+            return None
+        return adapter._client.begin(end.origin, "POST", adapter._target, end.headers, sent, deadlines, then)
+
+    def read(self, response: Response) -> Answer | None:
+        """The usual answer: some text to its end, and what it took. None: `chat` finds out what came (`Call.early`)."""
+        if response.fault is not None or response.status != 200:
+            return None
+        end, body = self._adapter.endpoint, response.body
+        try:
+            said = read_chunk(body, end.name, whole=True)
+        except Fault:
+            return None
+        if said.blank or said.tool_calls or said.finish_reason != "stop" or not said.answer or said.usage is None:
+            return None
+        if end.on_headers is not None:
+            end.on_headers(self._model, response.headers)
+        usage = read_usage(said.usage)
+        cost = end.price(self._model, usage)
+        evidence = Evidence("stop", True, usage, cost, said.model, simulated=SIMULATED in response.headers)
+        return Answer("", self._id, evidence, body)
+
+
+def _come(call: Call) -> Response | None:
+    """What came to a call that was sent before its turn; None if it has to be sent. Raises what has happened to it."""
+    early, call.early = call.early, None
+    if early is None or isinstance(early.response.fault, StaleConnectionFault):
+        return None
+    response: Response = early.response
+    if response.fault is not None:
+        raise response.fault
+    return response
 
 
 def _lacks_reasoning(body: dict[str, Any]) -> bool:

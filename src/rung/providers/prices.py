@@ -223,7 +223,8 @@ class PriceBook:
 
     def cost(self, model_id: str, usage: Usage, at: datetime | None = None) -> int | None:
         """Pico-dollars `at` a moment, or now; None if the price of the model or of its service tier is unknown."""
-        price = self.price(model_id)
+        name = self._resolve(model_id)
+        price = None if name is None else self._prices[name]
         return None if price is None else price.cost(usage, at)
 
     def storage_cost(self, model_id: str, tokens: int, seconds: float) -> int | None:

@@ -20,7 +20,7 @@ from rung.providers.adapters import Adapter
 from rung.providers.gemini import CACHE_GONE, Gemini
 from rung.providers.gemini_contents import Contents, Pricing
 from rung.providers.native import Native
-from rung.providers.openai_compatible import OpenAICompatible
+from rung.providers.openai_compatible import OpenAICompatible, Straight
 from rung.providers.prefix import (
     BYTES_PER_TOKEN,
     CacheRule,
@@ -95,6 +95,10 @@ class PromptCached:
         if not rule.ttl:
             return self._adapter.chat(call, model, deadlines)
         return self._chat(call, model, deadlines, rule)
+
+    def straight(self, model: str) -> Straight | None:
+        """As the adapter's: for calls too short for a prompt cache."""
+        return self._adapter.straight(model) if isinstance(self._adapter, OpenAICompatible) else None
 
     @property
     def takes_prefix(self) -> bool:

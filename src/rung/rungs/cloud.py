@@ -7,13 +7,14 @@ it private and its address is a loopback one. As part of ``auto`` it is then nam
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from rung.answer import Answer, Declined
 from rung.call import Call
 from rung.ladder.breaker import Breaker
 from rung.providers.estimate import Correction, prompt_tokens
-from rung.wire.client import Deadlines
+from rung.wire.client import Deadlines, Response
 
 CLEARLY = 1.3
 """times the context from which an estimate leaves no doubt: 95 of 100 are nearer to the truth (docs/costs.md)"""
@@ -41,6 +42,21 @@ class Prefixed(Protocol):
     def takes_prefix(self) -> bool: ...
 
     async def resume(self, call: Call, model: str, so_far: str, deadlines: Deadlines) -> Answer: ...
+
+
+class Straight(Protocol):
+    """A model that can be asked without waiting; see `rung.providers.openai_compatible.Straight`."""
+
+    def send(self, call: Call, deadlines: Deadlines, then: Callable[[], None]) -> Response | None: ...
+
+    def read(self, response: Response) -> Answer | None: ...
+
+
+@runtime_checkable
+class Sender(Protocol):
+    """An adapter that may have such models."""
+
+    def straight(self, model: str) -> Straight | None: ...
 
 
 class CloudRung:
@@ -72,17 +88,27 @@ class CloudRung:
         self._names = (provider_name, model)
         self._deadlines = deadlines
         self._unproved = unproved
-        self._context = context if context is not None else sys.maxsize
+        self.context = context if context is not None else sys.maxsize
+        """tokens, and so bytes at least, that it can hold"""
         self._correction = correction
         self._answers = 0
 
     async def attempt(self, call: Call) -> Answer | Declined:
-        if (
-            len(call.raw) > self._context and self.estimate(call) > self._context * CLEARLY
-        ):  # a token is a byte at least
+        if len(call.raw) > self.context and self.estimate(call) > self.context * CLEARLY:  # a token is a byte at least
             told = round(self.estimate(call), -3)
-            return Declined(f"context_overflow: ~{told:,} tokens estimated > {self._context:,}")
+            return Declined(f"context_overflow: ~{told:,} tokens estimated > {self.context:,}")
         return self._ours(await self._provider.chat(call, self._model, self._limits(call)))
+
+    def straight(self, limit: float) -> tuple[Straight, Deadlines] | None:
+        """How calls that need nothing changed are sent, and for how long if they may last for `limit` seconds; None
+        where they cannot be sent so."""
+        if self._unproved or not isinstance(self._provider, Sender):
+            return None
+        straight = self._provider.straight(self._model)
+        if straight is None:
+            return None
+        told = self._deadlines
+        return straight, Deadlines(told.connect, told.first_byte, told.idle, min(told.total, limit))
 
     async def resume(self, call: Call, so_far: str) -> Answer | Declined:
         """The rest of an answer that begins with `so_far`, where the model's API can be given that."""

@@ -76,16 +76,11 @@ class ExactRung:
     def look(self, call: Call) -> Answer | Declined | None:
         """The stored answer, ``bypass: why`` or ``miss`` (the call is then expected to `settle`), or None: somebody
         is on the way up with the same call, or the answer takes long to convert."""
-        bypass = self._bypass(call)
-        if bypass is not None:
-            return bypass
-        call.fingerprint = fingerprint(
-            call.raw,
-            tenant=call.tenant,
-            model=call.model,
-            config_version=self._config_version,
-            private=call.private,
-        )
+        if call.fingerprint is None:
+            bypass = self._bypass(call)
+            if bypass is not None:
+                return bypass
+            call.fingerprint = self._fingerprint(call)
         key = _key(call)
         entry = self._cache.get(key)
         if entry is not None and (self._alone or admissible(entry, call)):
@@ -98,6 +93,32 @@ class ExactRung:
             if data is not None:
                 return told_again("exact", entry, data, stream=call.stream)
         return self._lead(key, call)
+
+    def vacant(self, call: Call) -> bytes | None:
+        """The key of a `Call.plain` call for which `look` would say ``miss``: then `lead` and `land` stand for it."""
+        temperature = call.body.get("temperature")
+        if temperature is not None and temperature > self._max_temperature:
+            return None
+        call.fingerprint = found = self._fingerprint(call)
+        key = found + call.mode.encode()
+        return None if key in self._flights or key in self._cache.entries else key
+
+    def lead(self, key: bytes, call: Call) -> None:
+        """Be on the way for a key that was just found `vacant`."""
+        self._cache.misses += 1
+        self._flights[key] = _Flight(call)
+
+    def land(self, key: bytes, call: Call, answer: Answer, stored: bytes) -> None:
+        """`settle` for who leads, with the usual answer: one that may be stored."""
+        kept = self._cache.put(key, _entry(call, answer, stored))
+        flight = self._flights.get(key)
+        if flight is not None and (flight.waiting or flight.leader is not call):
+            self._release(key, flight, call, kept=kept, again=kept)
+        elif flight is not None:
+            del self._flights[key]
+
+    def _fingerprint(self, call: Call) -> bytes:
+        return fingerprint(call.raw, call.tenant, call.model, self._config_version, call.private)
 
     async def attempt(self, call: Call) -> Answer | Declined:
         """What `look` says, waited for where need be."""
@@ -142,15 +163,17 @@ class ExactRung:
         if answer is not None and stored is not None and self._storable(call, answer, stored):
             kept = self._cache.put(key, _entry(call, answer, stored))
         flight = self._flights.get(key)
-        if flight is None:
-            return
+        if flight is not None:
+            # After an answer that may not be stored there is nothing to wait for, and no reason to queue:
+            # everybody climbs. After none, the first follower to look again finds no flight and leads.
+            self._release(key, flight, call, kept=kept, again=kept or answer is None)
+
+    def _release(self, key: bytes, flight: _Flight, call: Call, *, kept: bool, again: bool) -> None:
+        """Let those go who wait for `call`, or for an answer that is now `kept`: to look `again`, or to climb."""
         leads = flight.leader is call
         if leads:
             del self._flights[key]
         if kept or leads:
-            # After an answer that may not be stored there is nothing to wait for, and no reason to queue:
-            # everybody climbs. After none, the first follower to look again finds no flight and leads.
-            again = kept or answer is None
             for future in flight.waiting:
                 if not future.done():
                     future.set_result(again)

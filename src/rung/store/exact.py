@@ -51,23 +51,25 @@ class ExactCache:
         self.max_entry_bytes = min(max_entry_bytes, max_bytes)
         self._disk = disk
         self._clock = clock
-        self._entries: OrderedDict[bytes, Stored] = OrderedDict()
+        self.entries: OrderedDict[bytes, Stored] = OrderedDict()
+        """to look whether there is one; to use one, `get`"""
         self._bytes = 0
         self._purges = 0
-        self._hits = self._misses = self._stored = self._evicted = self._expired = self._too_large = 0
+        self.misses = 0
+        self._hits = self._stored = self._evicted = self._expired = self._too_large = 0
 
     def get(self, key: bytes) -> Stored | None:
         """The live entry of `key`, now the most recently used."""
-        entry = self._entries.get(key)
+        entry = self.entries.get(key)
         if entry is None:
-            self._misses += 1
+            self.misses += 1
             return None
         if self._clock() - entry.created >= self.ttl:
             self._expired += 1
-            self._misses += 1
+            self.misses += 1
             self.remove(key)
             return None
-        self._entries.move_to_end(key)
+        self.entries.move_to_end(key)
         self._hits += 1
         return entry
 
@@ -83,13 +85,13 @@ class ExactCache:
 
     def remember(self, key: bytes, entry: Stored, shape: str, data: bytes) -> None:
         """Keep `data`, a conversion of `entry`, for the next hit of that shape, if there is room for it."""
-        if self._entries.get(key) is entry and entry.size + len(data) <= self.max_entry_bytes:
+        if self.entries.get(key) is entry and entry.size + len(data) <= self.max_entry_bytes:
             entry.remember(shape, data)
             self._bytes += len(data)
             self._shrink()
 
     def remove(self, key: bytes) -> None:
-        entry = self._entries.pop(key, None)
+        entry = self.entries.pop(key, None)
         if entry is not None:
             self._bytes -= entry.size
             if self._disk is not None and not entry.private:
@@ -98,20 +100,20 @@ class ExactCache:
     def purge(self, tenant: str | None = None) -> int:
         """Forget `tenant`'s entries, or everybody's, on disk too; how many were in memory."""
         self._purges += 1
-        doomed = [key for key, entry in self._entries.items() if tenant is None or entry.tenant == tenant]
+        doomed = [key for key, entry in self.entries.items() if tenant is None or entry.tenant == tenant]
         for key in doomed:
-            self._bytes -= self._entries.pop(key).size
+            self._bytes -= self.entries.pop(key).size
         if self._disk is not None:
             self._disk.purge(tenant)
         return len(doomed)
 
     def stats(self) -> CacheStats:
         return CacheStats(
-            entries=len(self._entries),
+            entries=len(self.entries),
             bytes=self._bytes,
             max_bytes=self.max_bytes,
             hits=self._hits,
-            misses=self._misses,
+            misses=self.misses,
             stored=self._stored,
             evicted=self._evicted,
             expired=self._expired,
@@ -131,9 +133,9 @@ class ExactCache:
                 await asyncio.sleep(0)
             if self._purges != purges:
                 break  # what was read may hold what was just purged
-            if key not in self._entries and self._bytes + entry.size <= self.max_bytes:
+            if key not in self.entries and self._bytes + entry.size <= self.max_bytes:
                 self._insert(key, entry)
-                self._entries.move_to_end(key, last=False)
+                self.entries.move_to_end(key, last=False)
                 taken += 1
         return taken
 
@@ -142,16 +144,17 @@ class ExactCache:
         if size > self.max_entry_bytes:
             self._too_large += 1
             return False
-        held = self._entries.pop(key, None)
+        held = self.entries.pop(key, None)
         if held is not None:
             self._bytes -= held.size
-        self._entries[key] = entry
+        self.entries[key] = entry
         self._bytes += size
-        self._shrink()
+        if self._bytes > self.max_bytes:
+            self._shrink()
         return True
 
     def _shrink(self) -> None:
         while self._bytes > self.max_bytes:
-            _, entry = self._entries.popitem(last=False)
+            _, entry = self.entries.popitem(last=False)
             self._bytes -= entry.size
             self._evicted += 1

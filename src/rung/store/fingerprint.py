@@ -52,7 +52,7 @@ _PLAIN = _SORTED | {"model", "temperature", "max_tokens", "max_completion_tokens
 _parse = msgspec.json.Decoder(float_hook=orjson.Fragment).decode
 
 
-def fingerprint(raw: bytes, *, tenant: str, model: str, config_version: str, private: bool) -> bytes:
+def fingerprint(raw: bytes, tenant: str, model: str, config_version: str, private: bool) -> bytes:
     """The identity of a call: `SIZE` bytes.
 
     `raw` is the chat body as received; `model` the requested name; `config_version` any text that changes

@@ -4,9 +4,9 @@
     origin, base = Origin.parse("https://api.example.com/v1")
     response = await client.fetch(origin, "POST", base + "/chat/completions", headers, body, Deadlines())
 
-One request costs one future and no task: connections are kept alive per origin, their deadlines share one
-timer each, and request heads are prepared once. Parsing is httptools' (llhttp). Works on asyncio and uvloop;
-a client belongs to the loop it is first used on.
+One request costs one future and no task, or not even that (`Client.begin`): connections are kept alive per origin,
+their deadlines share one timer each, and request heads are prepared once. Parsing is httptools' (llhttp). Works on
+asyncio and uvloop; a client belongs to the loop it is first used on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from rung.errors import ConnectFault, PrivacyError
@@ -25,7 +25,16 @@ from rung.wire.outbox import Outbox
 from rung.wire.pool import Pool
 from rung.wire.response import Blocks, Response
 
-__all__ = ["Blocks", "Client", "Deadlines", "Origin", "Response", "check_private", "check_request"]
+__all__ = [
+    "Blocks",
+    "Client",
+    "Deadlines",
+    "Origin",
+    "Response",
+    "StaleConnectionFault",
+    "check_private",
+    "check_request",
+]
 
 _METHOD = re.compile(r"[A-Z]+")
 _TARGET = re.compile(r"/[!-~]*")
@@ -122,6 +131,34 @@ class Client:
         """Like `send`, but returns when the whole body has come, in `Response.body`."""
         return self._exchange(origin, method, target, headers, body, deadlines, private, True)
 
+    def begin(
+        self,
+        origin: Origin,
+        method: str,
+        target: str,
+        headers: bytes,
+        body: bytes,
+        deadlines: Deadlines,
+        then: Callable[[], None],
+    ) -> Response | None:
+        """`fetch`, with a body, for whoever does not wait: `then` is called once the whole answer has come or failed
+        (`Response.fault`, which may be a `StaleConnectionFault`), unless the response is closed before.
+
+        None, with nothing sent, where that takes more than an idle connection and a request like one before: then it is
+        for `fetch`.
+        """
+        pool = self._pools.get(origin)
+        if pool is None or (head := pool.heads.get((method, target, headers))) is None:
+            return None
+        now = asyncio.get_running_loop().time()
+        connection = pool.take(now)
+        if connection is None:
+            return None
+        head += b"content-length: %d\r\n\r\n" % len(body)
+        response = connection.start(head, body, deadlines, now + deadlines.total, whole=True, head_only=False)
+        response.then = then
+        return response
+
     def sever(self, origin: Origin) -> None:
         """Fail the requests under way to `origin` with ConnectFault: whoever calls this knows that it has ended."""
         pool = self._pools.pop(origin, None)
@@ -155,7 +192,7 @@ class Client:
             check_private(origin, private)
         pool = self._pools.get(origin) or self._pool(origin)
         head = pool.heads.get((method, target, headers)) or self._prepare(pool, method, target, headers)
-        end = f"content-length: {len(body)}\r\n\r\n".encode() if body or method in _WITH_BODY else b"\r\n"
+        end = b"content-length: %d\r\n\r\n" % len(body) if body or method in _WITH_BODY else b"\r\n"
         started = asyncio.get_running_loop().time()
         total_at = started + deadlines.total
         connection = pool.take(started)

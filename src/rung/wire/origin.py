@@ -8,14 +8,15 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+import msgspec
+
 from rung.errors import ConfigError
 
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Scheme, host and port of a server. `host` is lower case, IPv6 without brackets, IDNA-encoded."""
 
     scheme: str

@@ -150,7 +150,7 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """A connection has served and may serve again."""
-        waiter = self._next_waiter()
+        waiter = self._next_waiter() if self._waiters else None
         if waiter is not None:
             waiter.set_result(connection)
         elif len(self._idle) < self._max_idle:

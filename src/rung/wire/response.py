@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 import msgspec
@@ -32,6 +32,7 @@ class Response(msgspec.Struct, eq=False):
         parts: come and not yet read.
         fault: why the body will not reach its end.
         waiter: what the client awaits until the next `wake`.
+        then: called instead, once the body has ended or failed, where nobody awaits it (`Client.begin`).
     """
 
     _source: Source | None
@@ -42,6 +43,7 @@ class Response(msgspec.Struct, eq=False):
     body: bytes = b""
     parts: list[bytes] = []
     fault: Fault | None = None
+    then: Callable[[], None] | None = None
     _complete: bool = False
 
     def header(self, name: bytes) -> bytes | None:
@@ -76,7 +78,7 @@ class Response(msgspec.Struct, eq=False):
 
     def close(self) -> None:
         """Drop the connection unless the body has ended: this is how upstream work is cancelled."""
-        source, self._source = self._source, None
+        source, self._source, self.then = self._source, None, None
         if source is not None:
             if self.fault is None:
                 self.fault = BadAnswerFault("the response was closed before its end")
@@ -98,13 +100,20 @@ class Response(msgspec.Struct, eq=False):
             parts = self.parts
             self.body = parts[0] if len(parts) == 1 else b"".join(parts)
             parts.clear()
-        self.wake()
+        self._tell()
 
     def fail(self, fault: Fault) -> None:
         """The body has ended as it should not."""
         self._source = None
         self.fault = fault
-        self.wake()
+        self._tell()
+
+    def _tell(self) -> None:
+        then, self.then = self.then, None
+        if then is None:
+            self.wake()
+        else:
+            then()
 
 
 class Blocks(AsyncIterator[bytes]):

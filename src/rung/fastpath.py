@@ -1,0 +1,177 @@
+"""The fast path: a plain call to one model by its name, of which everything but the answer is known beforehand.
+
+The slow path (`Gateway.begin`, `Gateway.climb`) finds out rung by rung who may answer, in a task that waits. Here a
+call is looked up, sent and put away by one object that is called back, in three fifths of the time. As soon as
+anything is not as usual it is the slow path's: before the model is asked `send` says so and nothing has been done;
+afterwards `record` and `Call.early` hand over what has come. Both ways come to the same records, answers and errors:
+tests/gateway/test_fastpath.py holds them to it. Why: docs/design/0007-the-fast-path.md.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+
+from rung.answer import Answer
+from rung.call import DEFAULT_DEADLINE, Call, Early
+from rung.ladder.attempt import Attempt
+from rung.ladder.breaker import Breaker
+from rung.ladder.budget import RetryBudget
+from rung.ladder.climb import Climb
+from rung.ladder.policy import NAMES, plan
+from rung.providers.prefix import SHORT
+from rung.record import row_of
+from rung.rungs.cloud import CloudRung, Straight
+from rung.rungs.exact import ExactRung
+from rung.store.ledger import Ledger
+from rung.wire.client import Deadlines, Response
+from rung.wiring import REMEMBERED, Wiring
+
+LONGEST = SHORT - 1
+"""bytes of a call: a longer one may have a prefix worth a provider's prompt cache"""
+
+
+class Paths:
+    """The paths there are, by model, as long as the `wiring` lasts."""
+
+    def __init__(self, wiring: Wiring, ledger: Ledger | None) -> None:
+        self._wiring, self._ledger = wiring, ledger
+        self._known: dict[str, Path | None] = {}
+
+    def of(self, model: str) -> Path | None:
+        """The path of plain calls to `model`; None if there is more to them than a path knows of."""
+        if model in self._known:
+            return self._known[model]
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        return self._known.setdefault(model, self._find(model))
+
+    def _find(self, model: str) -> Path | None:
+        wiring, ledger = self._wiring, self._ledger
+        local = wiring.lineup.local
+        rung = None if model in NAMES or (local is not None and model == local.model) else wiring.cloud(model)
+        if rung is None or rung.breaker is None or wiring.hedger is not None or wiring.order == "latency":
+            return None
+        exact = wiring.lineup.exact
+        told = rung.straight(DEFAULT_DEADLINE)
+        if told is None or not isinstance(exact, ExactRung) or not wiring.private.idle:
+            return None
+        if plan(Call({}, b"", model), wiring.lineup, rung) != (exact, rung) or (ledger and ledger.store_text):
+            return None
+        return Path(exact, rung, rung.breaker, wiring.budget, ledger, *told)
+
+
+class Path:
+    """The way of plain calls to one model: the exact cache, then the model.
+
+    `ledger`: None where none is kept. `longest`: bytes of a call that may take it.
+    """
+
+    __slots__ = ("breaker", "budget", "deadlines", "exact", "ledger", "longest", "rung", "straight")
+
+    def __init__(
+        self,
+        exact: ExactRung,
+        rung: CloudRung,
+        breaker: Breaker,
+        budget: RetryBudget,
+        ledger: Ledger | None,
+        straight: Straight,
+        deadlines: Deadlines,
+    ) -> None:
+        self.exact, self.rung, self.breaker, self.budget, self.ledger = exact, rung, breaker, budget, ledger
+        self.straight, self.deadlines = straight, deadlines
+        self.longest = min(LONGEST, rung.context)
+
+
+class Passage(ABC):
+    """One plain call on its way. Either `take` gives its answer, or `record` is what the slow path goes on with.
+
+    Attributes:
+        looked: milliseconds the exact cache took; took: and the model, once there is an answer.
+    """
+
+    __slots__ = ("_asked", "_key", "_path", "_response", "_ticket", "call", "looked", "took")
+
+    _asked: float
+    _key: bytes
+    _response: Response
+    _ticket: int
+    looked: float
+    took: float
+
+    def __init__(self, path: Path, call: Call) -> None:
+        self._path, self.call = path, call
+
+    @abstractmethod
+    def come(self) -> None:
+        """Called when there is something to `take`."""
+
+    def send(self) -> bool:
+        """Ask the model, if nobody has an answer and it can be asked at once; else False, and nothing has been done."""
+        path, call = self._path, self.call
+        started = time.monotonic()
+        if len(call.raw) > path.longest or not path.breaker.free:
+            return False
+        key = path.exact.vacant(call)
+        if key is None:
+            return False
+        self._asked = asked = time.monotonic()
+        response = path.straight.send(call, path.deadlines, self.come)
+        if response is None:
+            return False
+        path.exact.lead(key, call)
+        self._key, self._response, self._ticket = key, response, path.breaker.ticket
+        self.looked = (asked - started) * 1e3
+        return True
+
+    def take(self) -> Answer | None:
+        """The answer, if it is the usual one, kept and written down; None, and nothing has been done, if not."""
+        path, call = self._path, self.call
+        answer = path.straight.read(self._response)
+        if answer is None:
+            return None
+        ended = time.monotonic()
+        self.took = (ended - self._asked) * 1e3
+        answer.rung = path.rung.name
+        path.breaker.worked(self._ticket, ended)
+        path.budget.deposit()
+        body, usage = answer.body, answer.evidence.usage
+        assert body is not None
+        assert usage is not None
+        path.exact.land(self._key, call, answer, body)
+        path.rung.settle(call, answer, body)
+        if path.ledger is not None:
+            path.ledger.record(row_of(call, answer, usage, self._attempts(answer), ended))
+        return answer
+
+    def _attempts(self, answer: Answer) -> list[Attempt]:
+        evidence, rung = answer.evidence, self._path.rung
+        return [
+            Attempt("exact", "exact", "declined", "miss", self.looked),
+            Attempt(rung.name, rung.model, "answered", "", self.took, evidence.usage, evidence.cost),
+        ]
+
+    def record(self, answer: Answer | None = None) -> Climb:
+        """The climb up to here, or up to its `answer`, as the slow path would have made it."""
+        call, path = self.call, self._path
+        looked = Attempt("exact", "exact", "declined", "miss", self.looked)
+        record = Climb(call, [looked], begun=True, rungs=(path.exact, path.rung), asked=[path.exact])
+        if answer is None:
+            call.early = Early(self._response, self._asked, self._ticket)
+        else:
+            record.attempts, record.answer, record.ended = self._attempts(answer), answer, time.monotonic()
+        return record
+
+    def stop(self) -> Climb:
+        """Nobody wants the answer any more: stop the model; -> the climb, which is still to be closed."""
+        rung = self._path.rung
+        self._response.close()
+        self._path.breaker.abandoned(self._ticket)
+        record = self.record()
+        record.call.early = None
+        waited = (time.monotonic() - self._asked) * 1e3
+        cost = 0 if rung.stays_here else None
+        record.attempts.append(Attempt(rung.name, rung.model, "cancelled", "client_left", waited, cost=cost))
+        record.asked.append(rung)
+        return record

@@ -1,0 +1,394 @@
+"""The fast path against the slow one: whatever comes, both must answer, record, keep and learn the same."""
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+
+from rung import fastpath
+from rung.testing import completion_reply, make_call, reply
+from rung.wire.client import Client, Deadlines, Origin
+
+PRICED = '[prices."mock:big"]\ninput = 0.1\noutput = 0.4\n'
+SLOW = {"x-rung-mode": "auto"}
+"""says nothing new, but a call that says anything is not plain"""
+
+GOOD = completion_reply("a whole answer")
+OWN = re.compile(rb"(?mi)^(?:x-rung-request-id|date|server-timing|content-length): .*\r\n")
+CHANGING = re.compile(rb"127\.0\.0\.1:[0-9]+|[0-9]+\.[0-9] s")
+"""in messages: whose port, how many seconds still"""
+
+
+def body_of(answer):
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+def changed(**members):
+    """The usual answer with other members."""
+    return reply(orjson.loads(body_of(GOOD)) | members)
+
+
+def said(message, finish="stop"):
+    return changed(choices=[{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}])
+
+
+CALLS = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+ANSWERS = {
+    "the usual": GOOD,
+    "cached tokens and a tier": changed(
+        usage={
+            "prompt_tokens": 9,
+            "completion_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens": 4},
+            "completion_tokens_details": {"reasoning_tokens": 2},
+        },
+        service_tier="flex",
+    ),
+    "no usage": changed(usage=None),
+    "too long to keep": said({"content": "x" * 1_100_000}),
+    "blank": said({"content": " \n"}),
+    "empty": said({"content": ""}),
+    "only reasoning": said({"content": None, "reasoning": "hm"}),
+    "reasoning and an answer": said({"content": "so", "reasoning": "hm"}),
+    "cut by length": said({"content": "half"}, "length"),
+    "a tool call": said({"content": None, "tool_calls": CALLS}, "tool_calls"),
+    "a refusal": said({"content": None, "refusal": "no"}),
+    "no finish reason": said({"content": "half"}, None),
+    "two choices": changed(
+        choices=[{"index": i, "message": {"content": "x"}, "finish_reason": "stop"} for i in range(2)]
+    ),
+    "no choices": changed(choices=[]),
+    "an error inside": reply({"error": {"message": "down", "code": 500}}),
+    "its own member": changed(rung={"a": 1}),
+    "not JSON": reply(b"<html>"),
+    "a server error": reply({"error": {"message": "down"}}, 500),
+    "a refused key": reply({"error": {"message": "no"}}, 401),
+    "no such model": reply({"error": {"message": "no"}}, 404),
+    "a bad request": reply({"error": {"message": "bad", "param": "messages"}}, 400),
+    "a rate limit": reply({"error": {"message": "slow down"}}, 429, {"retry-after": "30"}),
+    "a limit told": reply(
+        body_of(GOOD), headers={"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "42s"}
+    ),
+    "simulated": reply(body_of(GOOD), headers={"x-rung-simulated": "true"}),
+    "another success": reply(body_of(GOOD), 201),
+    "a cut body": GOOD[:-20],
+    "conflicting lengths": GOOD.replace(b"content-length", b"content-length: 1\r\ncontent-length", 1),
+    "no answer": b"",
+}
+
+
+def ending(data):
+    """A reply whose connection ends with it: short of its length, the answer is cut."""
+
+    async def write(received, writer):
+        writer.write(data)
+        await writer.drain()
+        writer.close()
+
+    return write if data in (ANSWERS["a cut body"], b"") else data
+
+
+def request(text="what?", **more):
+    return {"model": "mock:big", "messages": [{"role": "user", "content": text}], "max_tokens": 9, **more}
+
+
+class Seen:
+    """One gateway, asked over HTTP, and what it has kept of that."""
+
+    def __init__(self, there, headers):
+        self.gateway, self.upstream = there.gateway, there.upstream
+        self.rows, self.fast = [], 0
+        self._origin, _ = Origin.parse(there.url)
+        self._headers = {"content-type": "application/json", **headers}
+        self._client = Client()
+        assert self.gateway._ledger is not None
+        self.gateway._ledger.record = self.rows.append
+
+    async def ask(self, body):
+        """-> (status, headers that do not change from call to call, body)."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in self._headers.items()).encode()
+        raw = body if isinstance(body, bytes) else orjson.dumps(body)
+        response = await self._client.fetch(self._origin, "POST", "/v1/chat/completions", lines, raw, Deadlines())
+        head = b"".join(b"%b: %b\r\n" % header for header in response.headers)
+        return response.status, OWN.sub(b"", head), CHANGING.sub(b"", response.body)
+
+    def kept(self):
+        rows = [orjson.loads(orjson.dumps(self._row(row))) for row in self.rows]
+        stats = self.gateway._cache.stats()
+        breakers = {name: (one.state, one.free, one._consecutive, one._calls) for name, one in self._breakers()}
+        budget = round(self.gateway._wiring.budget._level, 6)
+        asked = [received.body for received in self.upstream.received]
+        return rows, stats, breakers, budget, asked, self.gateway._wiring.lineup.exact._flights
+
+    def _breakers(self):
+        return self.gateway._breakers._all.items()
+
+    def _row(self, row):
+        told = {name: getattr(row, name) for name in row.__struct_fields__}
+        told["fingerprint"] = told["fingerprint"] is not None  # it depends on the settings, and so on a port
+        told["attempts"] = orjson.loads(told["attempts"])
+        for one in told["attempts"]:
+            assert one.pop("ms", 1) > 0  # left out where it is 0
+        assert told.pop("total_ms") > 0
+        told["first_content_ms"] = told["first_content_ms"] is not None
+        del told["request_id"], told["started_at"]
+        return told
+
+    async def aclose(self):
+        await self._client.aclose()
+
+
+@pytest.fixture
+def seen(serving, monkeypatch):
+    """-> async with seen(*script, fast=True) as Seen: a gateway that has answered one call before."""
+    taken = []
+    send = fastpath.Passage.send
+
+    def sent(passage):
+        taken.append(send(passage))
+        return taken[-1]
+
+    monkeypatch.setattr(fastpath.Passage, "send", sent)
+
+    @asynccontextmanager
+    async def asked(*script, fast=True, toml="", **more):
+        async with serving(GOOD, *script, toml=PRICED + "[retry]\nattempts = 1\n" + toml, **more) as there:
+            told = Seen(there, {} if fast else SLOW)
+            await told.ask(request("the first call opens the connection"))
+            taken.clear()
+            told.taken = taken
+            yield told
+            await told.aclose()
+
+    return asked
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_whatever_comes_both_ways_end_the_same(seen, name):
+    found = []
+    for fast in (True, False):
+        async with seen(ending(ANSWERS[name]), GOOD, fast=fast) as there:
+            first = await there.ask(request())
+            again = await there.ask(request())  # a hit, where the first one was kept
+            assert there.taken[:1] == [True] * fast
+            found.append((first, again, there.kept()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"temperature": 0.2, "top_p": 1, "seed": 7, "stop": ["a"], "user": "me"},
+        {"temperature": 0.9},
+        {"n": 1},
+        {"n": 2},
+        {"stream": False},
+        {"tools": []},
+        {"response_format": {"type": "json_object"}},
+        {"metadata": {"x-rung-session": "s"}},
+        {"rung": {"no_store": True}},
+        {"unknown": 1.50},
+        {"model": "mock:other"},
+        {"model": "big"},
+        {"model": "auto"},
+        {"messages": []},
+        {"temperature": "hot"},
+        {"messages": [{"role": "user", "content": "long " * 1000}]},
+        {"messages": [{"role": "user", "content": 'a "model": "mock:big" inside'}]},
+    ],
+)
+async def test_whatever_is_asked_both_ways_end_the_same(seen, more):
+    found = []
+    for fast in (True, False):
+        async with seen(GOOD, fast=fast) as there:
+            found.append((await there.ask(request(**more)), await there.ask(request(**more)), there.kept()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("fits", "more"),
+    [
+        (True, {}),
+        (True, {"temperature": 0.3}),
+        (False, {"temperature": 0.4}),
+        (False, {"stream": True}),
+        (False, {"n": 1}),
+        (False, {"rung": {"task": "label"}}),
+        (False, {"messages": [{"role": "user", "content": "x" * 5000}]}),
+        (False, {"model": "auto"}),
+    ],
+)
+async def test_what_takes_it(seen, fits, more):
+    async with seen() as there:
+        await there.ask(request(**more))
+        assert there.taken == ([True] if fits else there.taken and [False])
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "[privacy]\nall_private = false\ndetect = ['email']\n",
+        "[hedge]\nenabled = true\n",
+        "[exact]\nenabled = false\n",
+        "[ledger]\nstore_text = true\n",
+        "[breaker]\nenabled = false\n",
+        '[ladder]\norder = "latency"\n',
+    ],
+)
+async def test_a_gateway_that_has_more_to_do_has_no_fast_path(seen, toml):
+    async with seen(toml=toml) as there:
+        assert there.gateway.paths.of("mock:big") is None
+        assert (await there.ask(request()))[0] == 200
+
+
+async def test_names_that_are_no_model_have_none_and_are_not_kept_for_ever(seen):
+    async with seen() as there:
+        paths = there.gateway.paths
+        for name in ("auto", "local", "strong", "nobody:x", "mock:", ""):
+            assert paths.of(name) is None
+        for number in range(2000):
+            paths.of(f"mock:{number}")
+        assert len(paths._known) <= fastpath.REMEMBERED
+
+
+async def test_without_an_idle_connection_nothing_is_done(seen):
+    async with seen() as there:
+        pool = next(iter(there.gateway._client._pools.values()))
+        pool._idle.clear()
+        before = there.gateway._cache.stats()
+        path = there.gateway.paths.of("mock:big")
+        call = make_call("x", model="mock:big")
+        assert not Passing(path, call).send()
+        assert there.gateway._cache.stats() == before
+        assert path.exact._flights == {}
+
+
+class Passing(fastpath.Passage):
+    def come(self):
+        raise AssertionError("nothing was sent")
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_dialled_anew(seen):
+    async def closes(received, writer):
+        writer.close()
+
+    async with seen(closes, GOOD) as there:
+        status, head, _ = await there.ask(request())
+        assert (status, there.taken) == (200, [True])
+        assert b"exact=miss, cloud=answered" in head
+        assert len(there.upstream.received) == 3
+        assert [one["outcome"] for one in there._row(there.rows[-1])["attempts"]] == ["declined", "answered"]
+
+
+async def test_a_failure_goes_on_where_the_slow_path_would(seen):
+    bad = reply({"error": {"message": "down"}}, 500)
+    async with seen(bad, GOOD, toml="") as there:
+        there.gateway._wiring.budget.tries = 2
+        status, head, _ = await there.ask(request())
+        assert (status, there.taken) == (200, [True])
+        assert b"exact=miss, cloud=failed:provider_server_error, cloud=answered" in head
+        assert len(there.upstream.received) == 3
+
+
+async def test_the_same_call_waits_for_the_one_on_its_way(seen):
+    go = asyncio.Event()
+
+    async def slowly(received, writer):
+        await go.wait()
+        writer.write(GOOD)
+        await writer.drain()
+
+    async with seen(slowly, GOOD) as there:
+        calls = [asyncio.ensure_future(there.ask(request())) for _ in range(3)]
+        flights = there.gateway._wiring.lineup.exact._flights
+        while not flights or len(next(iter(flights.values())).waiting) < 2:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0)
+        go.set()
+        answers = await asyncio.gather(*calls)
+        assert {answer[2] for answer in answers} == {body_of(GOOD)}
+        assert len(there.upstream.received) == 2
+        assert sorted(row.cache for row in there.rows[1:]) == ["hit", "hit", "miss"]
+        assert flights == {}
+
+
+async def test_a_client_that_leaves_stops_the_model_and_is_written_down(seen):
+    asked = asyncio.Event()
+
+    async def waits(received, writer):
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with seen(waits, GOOD) as there:
+        call = asyncio.ensure_future(there.ask(request()))
+        await asked.wait()
+        follower = asyncio.ensure_future(there.ask(request()))
+        flights = there.gateway._wiring.lineup.exact._flights
+        while not flights or not next(iter(flights.values())).waiting:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await there.upstream.left.wait()
+        assert (await follower)[0] == 200  # it leads now
+        row = there._row(there.rows[1])
+        assert (row["status"], row["outcome"], row["error_code"]) == (499, "cancelled", "client_left")
+        told = [(one["rung"], one["outcome"], one.get("reason", "")) for one in row["attempts"]]
+        assert told == [("exact", "declined", "miss"), ("cloud", "cancelled", "client_left")]
+        assert flights == {}
+        assert there.gateway._breakers.shown() == {}
+
+
+async def test_a_server_that_stops_says_so(serving):
+    asked = asyncio.Event()
+
+    async def waits(received, writer):
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with serving(GOOD, waits, toml=PRICED, drain_timeout=0.01) as there:
+        told = Seen(there, {})
+        await told.ask(request("first"))
+        call = asyncio.ensure_future(told.ask(request()))
+        await asked.wait()
+    status, _, body = await call
+    assert (status, orjson.loads(body)["error"]["code"]) == (503, "shutting_down")
+    assert told.rows[-1].status == 499
+    await told.aclose()
+
+
+async def test_whoever_watches_is_told_the_same(seen):
+    found = []
+    for fast in (True, False):
+        async with seen(GOOD, fast=fast) as there:
+            watcher = there.gateway.watchers.join()
+            await there.ask(request())
+            told, _ = await watcher.next(5)
+            shown = orjson.loads(told[0])
+            assert there.taken == [True] * fast
+            for name in ("at", "id", "ms", "first_ms"):
+                del shown[name]
+            for attempt in shown["attempts"]:
+                del attempt["ms"]
+            found.append(shown)
+    assert found[0] == found[1]
+
+
+async def test_a_bug_is_an_error_and_leaves_nothing_behind(seen, monkeypatch):
+    logged = []
+    monkeypatch.setattr("rung.doors.exchange.log.exception", logged.append)
+    async with seen(GOOD) as there:
+        with monkeypatch.context() as broken:
+            broken.setattr("rung.doors.openai.passed_head", lambda *_: 1 / 0)
+            status, _, body = await there.ask(request())
+        assert (status, orjson.loads(body)["error"]["code"]) == (500, "internal_error")
+        assert logged == ["the application failed"]
+        assert (await there.ask(request("after")))[0] == 200
+
+
+async def test_after_a_reload_the_new_settings_hold(seen):
+    async with seen(GOOD) as there:
+        before = there.gateway.paths
+        await there.gateway.reload(there.gateway.settings)
+        assert there.gateway.paths is not before
+        assert (await there.ask(request()))[0] == 200
