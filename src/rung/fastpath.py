@@ -1,7 +1,7 @@
 """The fast path: a plain call to one model by its name, of which everything but the answer is known beforehand.
 
 The slow path (`Gateway.begin`, `Gateway.climb`) finds out rung by rung who may answer, in a task that waits. Here a
-call is looked up, sent and put away by one object that is called back, in three fifths of the time. As soon as
+call is looked up, sent and put away by one object that is called back, for three quarters of the CPU. As soon as
 anything is not as usual it is the slow path's: before the model is asked `send` says so and nothing has been done;
 afterwards `record` and `Call.early` hand over what has come. Both ways come to the same records, answers and errors:
 tests/gateway/test_fastpath.py holds them to it. Why: docs/design/0007-the-fast-path.md.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -42,6 +41,10 @@ class Edge:
     """bodies over 64 KiB of all connections together, from their first byte to the end of the answer"""
 
 
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
 class ServerState:
     """What the connections of one server share. `shared` is ASGI's ``scope["state"]``."""
 
@@ -63,7 +66,7 @@ class ServerState:
         """The ``date`` header line, made anew once a second."""
         now = time.monotonic()
         if now >= self._date_until:
-            self._date = b"date: " + formatdate(usegmt=True).encode("ascii") + b"\r\n"
+            self._date = b"date: %b\r\n" % _date().encode("ascii")
             self._date_until = now + 1.0
         return self._date
 
@@ -92,3 +95,9 @@ def refusal(error: RungError, date: bytes = b"") -> bytes:
         date,
         body,
     )
+
+
+def _date() -> str:
+    """Now as HTTP writes it (RFC 9110, 5.6.7), whatever the locale."""
+    now = time.gmtime()
+    return f"{_DAYS[now.tm_wday]}, {now.tm_mday:02} {_MONTHS[now.tm_mon - 1]} {time.strftime('%Y %H:%M:%S', now)} GMT"

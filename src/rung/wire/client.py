@@ -156,6 +156,8 @@ class Client:
             return None
         head += b"content-length: %d\r\n\r\n" % len(body)
         response = connection.start(head, body, deadlines, now + deadlines.total, whole=True, head_only=False)
+        if response.fault is not None:  # it was lost that very moment
+            return None
         response.then = then
         return response
 
