@@ -76,6 +76,19 @@ async def test_much_is_written_at_once() -> None:
     for _ in range(4):
         outbox.put(one, bytes(HELD // 2))
         written.append(len(log))
-    assert written == [0, 0, 3, 3]
+    assert written == [0, 0, 1, 1]
     await asyncio.sleep(0)
-    assert len(log) == 4
+    assert len(log) == 2
+
+
+async def test_what_goes_to_one_transport_right_after_the_other_goes_in_one_piece() -> None:
+    log: list[tuple[str, bytes]] = []
+    one, two, outbox = Told("one", log), Told("two", log), Outbox()
+    for transport, data in ((one, b"1"), (one, b"2"), (two, b"3"), (one, b"4"), (one, b"5"), (one, b"6")):
+        outbox.put(transport, data)
+    outbox.flush()
+    assert log == [("one", b"12"), ("two", b"3"), ("one", b"456")]
+    outbox.put(one, b"7")
+    outbox.put(two, b"8")
+    outbox.flush()
+    assert log[3:] == [("one", b"7"), ("two", b"8")]

@@ -182,7 +182,8 @@ class _Stream:
             self._timer.cancel()
             if self._beat is not None:
                 self._beat.cancel()
-            await self._gateway.end(record, error)
+            if error is not None:  # else it has ended with the last event
+                await self._gateway.end(record, error)
 
     def _start(self, told: bytes) -> None:
         self._started = True

@@ -231,6 +231,31 @@ class Chunks:
         told = text.decode("ascii")
         return told.isprintable() and told != "" and not told.isspace()
 
+    @property
+    def known(self) -> bool:
+        """One with words has been seen, so that others can be known by it."""
+        return bool(self._before)
+
+    def run(self, block: bytes) -> int:
+        """How many bytes at the start of `block` are frames of one line that are `only_words`, at least two of them; 0
+        if it is not as plain as that. All of them are looked at together: a frame costs a tenth of what it costs
+        alone."""
+        start, end = b"data: " + self._before, self._after + b"\n\n"
+        if not self._before or not block.startswith(start):
+            return 0
+        between = end + start
+        texts = block.split(between)
+        texts[0] = texts[0][len(start) :]
+        last = texts.pop()
+        if (cut := last.find(end)) >= 0:  # else a frame that has not ended
+            texts.append(last[:cut])
+        words = b"".join(texts)
+        if len(texts) < 2 or not words.isascii() or words.find(b'"') >= 0 or words.find(b"\\") >= 0:
+            return 0
+        if not words.decode("ascii").isprintable() or not all(map(bytes.strip, texts)):
+            return 0
+        return len(start) + len(words) + (len(texts) - 1) * len(between) + len(end)
+
     def _remember(self, payload: bytes) -> None:
         """What stands before and after the text of this chunk, if that is plain to see."""
         start = payload.find(_CONTENT) + len(_CONTENT)

@@ -38,7 +38,6 @@ from rung.providers.relay import Relay, require_answer
 from rung.providers.rows import ModelRule, ModelRules
 from rung.wire.client import Client, Deadlines, Response, StaleConnectionFault
 from rung.wire.splice import append_member, edit, replace_text
-from rung.wire.sse import Splitter
 
 _quoted = lru_cache(512)(orjson.dumps)
 """a model's name as JSON: always the same few"""
@@ -246,12 +245,10 @@ class OpenAICompatible:
         """Relay frames as they come; hold back what follows the first finish reason until the stream has ended well."""
         evidence = answer.evidence
         relay = Relay(self.endpoint.name, call, evidence)
-        splitter = Splitter()
         last_data = time.monotonic()
         try:
             async for block in response.blocks():
-                frames = splitter.feed(block)
-                out, content, data = relay.take(frames)
+                out, content, data = relay.feed(block)
                 now = time.monotonic()
                 if data:
                     last_data = now
@@ -265,7 +262,7 @@ class OpenAICompatible:
                     yield Event(out, content)
                 if relay.done:
                     break
-            held = relay.end(splitter.pending)
+            held = relay.end()
             if evidence.usage is not None:
                 asked = call.body.get("service_tier") if self.endpoint.tier_untold else None
                 if isinstance(asked, str) and not evidence.usage.service_tier:

@@ -7,7 +7,7 @@ from rung.call import Call
 from rung.errors import BadAnswerFault, Fault
 from rung.providers.chat_wire import WORDS, Chunks, read_usage, require_noise, wants_json
 from rung.providers.continuation import continues_prefix
-from rung.wire.sse import Frame
+from rung.wire.sse import Frame, Splitter
 
 
 def require_answer(call: Call, evidence: Evidence, name: str, *, blank: bool) -> None:
@@ -29,6 +29,17 @@ def require_answer(call: Call, evidence: Evidence, name: str, *, blank: bool) ->
 
 _FRAMING = len(b"data: \r\n\r\n")
 
+_MANY = 1024
+"""bytes from which a block may hold a run of frames that are worth looking at together"""
+
+
+def _frames(block: bytes, count: int) -> int:
+    """Where the first `count` frames of `block` end, or as many as it has; 0 if none does."""
+    end = 0
+    while count and (found := block.find(b"\n\n", end)) >= 0:
+        end, count = found + 2, count - 1
+    return end
+
 
 def _clean(frame: Frame, payload: bytes) -> bytes:
     """The frame as it came, unless it holds more than its data: comments, other fields, or garbage."""
@@ -48,6 +59,7 @@ class Relay:
         "_json",
         "_name",
         "_something",
+        "_splitter",
         "_written",
         "broken",
         "done",
@@ -58,6 +70,7 @@ class Relay:
     def __init__(self, name: str, call: Call, evidence: Evidence) -> None:
         self._name = name
         self._chunks = Chunks(name)
+        self._splitter = Splitter()
         self._call = call
         self._json = wants_json(call.body)
         self._evidence = evidence
@@ -69,8 +82,32 @@ class Relay:
         self.held_content = False
         self.done = False
 
+    def feed(self, block: bytes) -> tuple[bytes, bool, bool]:
+        """Take what `block` completes -> (bytes to pass on now, do they carry content, was there any data frame)."""
+        splitter, chunks = self._splitter, self._chunks
+        if len(block) < _MANY or splitter.pending or self._held:
+            return self.take(splitter.feed(block))
+        out, content, data = b"", False, False
+        if not chunks.known:  # the first frames say what the others will look like
+            head = _frames(block, 3)
+            out, content, data = self.take(splitter.feed(block[:head]))
+            block = block[head:]
+        if not splitter.pending and not self._held and (run := chunks.run(block)):
+            self._something = self._written = self.spoke = content = data = True
+            out += block[:run]
+            block = block[run:]
+        if block and not self.done:
+            more, said, any_data = self.take(splitter.feed(block))
+            out, content, data = out + more, content or said, data or any_data
+        return out, content, data
+
+    @property
+    def pending(self) -> bytes:
+        """What has come of a frame that has not ended."""
+        return self._splitter.pending
+
     def take(self, frames: list[Frame]) -> tuple[bytes, bool, bool]:
-        """-> (bytes to pass on now, do they carry content, was there any data frame)."""
+        """`feed`, for whole frames."""
         if len(frames) == 1 and not self._held:  # what comes token by token
             frame = frames[0]
             if frame.data is not None and self._chunks.only_words(frame.data):
@@ -136,11 +173,11 @@ class Relay:
         self._held, self.held_content = [], False
         return content
 
-    def end(self, pending: bytes) -> bytes:
+    def end(self) -> bytes:
         """The held tail, once the upstream has ended. Raises BadAnswerFault if it ended badly."""
         if not self.done or self._evidence.finish_reason is None:
             what = "without its terminator" if not self.done else "without a finish reason"
-            cut = " in the middle of a frame" if pending.strip() else ""
+            cut = " in the middle of a frame" if self.pending.strip() else ""
             raise BadAnswerFault(f"{self._name}'s stream ended {what}{cut}", provider=self._name, code="cut_stream")
         if not self._written:
             require_answer(self._call, self._evidence, self._name, blank=self._something)

@@ -74,6 +74,7 @@ def _context(tenant: str, model: str, config_version: str, private: bool) -> byt
 
 
 def _canonical(body: dict[str, Any]) -> bytes:
+    body.pop("stream", None)
     if not _PLAIN.issuperset(body):
         for name in _EXCLUDED:
             body.pop(name, None)

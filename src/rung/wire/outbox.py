@@ -8,6 +8,7 @@ one after the other only the first finds the peer asleep; made in between other 
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby
 
 HELD = 64 * 1024
 """bytes that are held at most: who writes without end must come to know that nobody takes it"""
@@ -20,17 +21,20 @@ class Outbox:
     written to in another way, `flush`.
     """
 
-    __slots__ = ("_held", "_size")
+    __slots__ = ("_held", "_size", "_twice")
 
     def __init__(self) -> None:
         self._held: list[tuple[asyncio.Transport, bytes]] = []
         self._size = 0
+        self._twice = False  # something held goes where the thing before it goes
 
     def put(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write `data` at the end of this turn at the latest, unless the transport is closed by then."""
         held = self._held
         if not held:
             asyncio.get_running_loop().call_soon(self.flush)
+        elif held[-1][0] is transport:
+            self._twice = True
         held.append((transport, data))
         self._size += len(data)
         if self._size > HELD:
@@ -39,9 +43,17 @@ class Outbox:
     def flush(self) -> None:
         """Write all of it now."""
         held, self._held, self._size = self._held, [], 0
+        if self._twice:
+            self._twice, held = False, _joined(held)
         for transport, data in held:
             if not transport.is_closing():
                 try:
                     transport.write(data)
                 except RuntimeError:  # uvloop: its handle is gone; the other connections' answers must go out
                     transport.abort()
+
+
+def _joined(held: list[tuple[asyncio.Transport, bytes]]) -> list[tuple[asyncio.Transport, bytes]]:
+    """What goes to the same transport, one thing right after the other, in one piece."""
+    runs = [list(run) for _, run in groupby(held, key=lambda told: id(told[0]))]
+    return [(run[0][0], b"".join([data for _, data in run])) for run in runs]
