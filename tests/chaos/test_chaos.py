@@ -59,7 +59,7 @@ async def test_a_server_that_lies_a_name_that_is_none_a_certificate_of_the_past(
 async def test_a_cut_stream_taken_for_whole_is_found_out(
     chaos: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rung.providers.relay.Relay.end", lambda relay, pending: b"")
+    monkeypatch.setattr("rung.providers.relay.Relay.end", lambda relay: b"")
     with pytest.raises(chaos.Broken, match="groq"):
         await chaos.cuts(tmp_path, stride=50, providers=["groq"])
 

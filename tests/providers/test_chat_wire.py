@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rung.errors import Fault
-from rung.providers.chat_wire import WORDS, Chunks, Said, read_chunk
+from rung.providers.chat_wire import WORDS, Said, read_chunk
+from rung.providers.chunks import Chunks
 
 
 def chunk(delta: Any, **members: Any) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rung.answer import Evidence
 from rung.call import Call
 from rung.errors import BadAnswerFault, Fault
-from rung.providers.chat_wire import WORDS, Chunks, read_usage, require_noise, wants_json
+from rung.providers.chat_wire import WORDS, read_usage, require_noise, wants_json
+from rung.providers.chunks import Chunks
 from rung.providers.continuation import continues_prefix
 from rung.wire.sse import Frame, Splitter
 
