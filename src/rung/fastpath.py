@@ -3,7 +3,7 @@
 The slow path (`Gateway.begin`, `Gateway.climb`) finds out rung by rung who may answer, in a task that waits. Here a
 call is looked up, sent and put away by one object that is called back, for three quarters of the CPU. As soon as
 anything is not as usual it is the slow path's: before the model is asked `send` says so and nothing has been done;
-afterwards `record` and `Call.early` hand over what has come. Both ways come to the same records, answers and errors:
+afterwards `hand_over` and `Call.early` give on what has come. Both ways come to the same records, answers and errors:
 tests/gateway/test_fastpath.py holds them to it. Why: docs/design/0007-the-fast-path.md.
 """
 
@@ -85,7 +85,7 @@ class Path:
 
 
 class Passage(ABC):
-    """One plain call on its way. Either `take` gives its answer, or `record` is what the slow path goes on with.
+    """One plain call on its way. Either `take` gives its answer, or `hand_over` is what the slow path goes on with.
 
     Attributes:
         looked: milliseconds the exact cache took; took: and the model, once there is an answer.
@@ -136,32 +136,40 @@ class Passage(ABC):
         answer.rung = path.rung.name
         path.breaker.worked(self._ticket, ended)
         path.budget.deposit()
-        body, usage = answer.body, answer.evidence.usage
+        body = answer.body
         assert body is not None
-        assert usage is not None
         path.exact.land(self._key, call, answer, body)
         path.rung.settle(call, answer, body)
         if path.ledger is not None:
-            path.ledger.record(row_of(call, answer, usage, self._attempts(answer), ended))
+            attempts = self._attempts(answer)
+            path.ledger.record(row_of(call, answer, attempts, "miss", answer.evidence.cost, ended, ended))
         return answer
 
-    def _attempts(self, answer: Answer) -> list[Attempt]:
+    def _attempts(self, answer: Answer | None) -> list[Attempt]:
+        looked = Attempt("exact", "exact", "declined", "miss", self.looked)
+        if answer is None:
+            return [looked]
         evidence, rung = answer.evidence, self._path.rung
-        return [
-            Attempt("exact", "exact", "declined", "miss", self.looked),
-            Attempt(rung.name, rung.model, "answered", "", self.took, evidence.usage, evidence.cost),
-        ]
+        return [looked, Attempt(rung.name, rung.model, "answered", "", self.took, evidence.usage, evidence.cost)]
 
     def record(self, answer: Answer | None = None) -> Climb:
         """The climb up to here, or up to its `answer`, as the slow path would have made it."""
-        call, path = self.call, self._path
-        looked = Attempt("exact", "exact", "declined", "miss", self.looked)
-        record = Climb(call, [looked], begun=True, rungs=(path.exact, path.rung), asked=[path.exact])
-        if answer is None:
-            call.early = Early(self._response, self._asked, self._ticket)
-        else:
-            record.attempts, record.answer, record.ended = self._attempts(answer), answer, time.monotonic()
-        return record
+        path = self._path
+        ended = 0.0 if answer is None else time.monotonic()
+        return Climb(
+            self.call,
+            self._attempts(answer),
+            answer,
+            ended=ended,
+            begun=True,
+            rungs=(path.exact, path.rung),
+            asked=[path.exact],
+        )
+
+    def hand_over(self) -> Climb:
+        """The climb for the slow path to go on with, and to find what has come."""
+        self.call.early = Early(self._response, self._asked, self._ticket)
+        return self.record()
 
     def stop(self) -> Climb:
         """Nobody wants the answer any more: stop the model; -> the climb, which is still to be closed."""
@@ -169,7 +177,6 @@ class Passage(ABC):
         self._response.close()
         self._path.breaker.abandoned(self._ticket)
         record = self.record()
-        record.call.early = None
         waited = (time.monotonic() - self._asked) * 1e3
         cost = 0 if rung.stays_here else None
         record.attempts.append(Attempt(rung.name, rung.model, "cancelled", "client_left", waited, cost=cost))

@@ -26,26 +26,46 @@ _encode = msgspec.json.Encoder().encode
 def row(record: Climb, *, with_text: bool = False) -> ClimbRow:
     """The ledger's row of an ended climb; its texts only `with_text` and never of a private call."""
     call = record.call
-    answer = record.answer or _NO_ANSWER
+    outcome = _outcome(record) if record.error is not None else _GOOD
+    first = record.first_content or None
+    made = row_of(
+        call, record.answer or _NO_ANSWER, record.attempts, _cache(record), record.cost(), record.ended, first, outcome
+    )
+    if with_text and not call.private:
+        made.request_text, made.answer_text = call.raw, record.text()
+    return made
+
+
+def row_of(
+    call: Call,
+    answer: Answer,
+    attempts: list[Attempt],
+    cache: str,
+    cost: int | None,
+    ended: float,
+    first_content: float | None,
+    told: tuple[int, str | None, str] = _GOOD,
+) -> ClimbRow:
+    """The row of what is known of a climb. Times by `time.monotonic()`; `told`: status, error code, outcome."""
     evidence = answer.evidence
     usage = evidence.usage
-    status, code, outcome = _outcome(record) if record.error is not None else _GOOD
+    status, code, outcome = told
     fresh, read, written, output, reasoning = _NO_USAGE if usage is None else _tokens(usage)
     # By place, in the order of the columns: from some thirty on, Python hands arguments by name over in a dict.
-    made = ClimbRow(
+    return ClimbRow(
         call.request_id,
         time.time() - (time.monotonic() - call.started),
         call.session,
-        (record.first_content - call.started) * 1e3 if record.first_content else None,
-        (record.ended - call.started) * 1e3,
+        None if first_content is None else (first_content - call.started) * 1e3,
+        (ended - call.started) * 1e3,
         fresh,
         read,
         written,
         output,
         reasoning,
-        record.cost(),
+        cost,
         call.fingerprint,
-        _encode(record.attempts),
+        _encode(attempts),
         call.door,
         call.tenant,
         call.model,
@@ -60,52 +80,9 @@ def row(record: Climb, *, with_text: bool = False) -> ClimbRow:
         status,
         evidence.finish_reason,
         code,
-        _cache(record),
+        cache,
         evidence.simulated,
         evidence.unproved,
-        call.purpose,
-    )
-    if with_text and not call.private:
-        made.request_text, made.answer_text = call.raw, record.text()
-    return made
-
-
-def row_of(call: Call, answer: Answer, usage: Usage, attempts: list[Attempt], ended: float) -> ClimbRow:
-    """`row` of a climb by the fast path: past the exact cache to a model's whole answer, at `ended` by
-    `time.monotonic()`."""
-    evidence = answer.evidence
-    took = (ended - call.started) * 1e3
-    return ClimbRow(
-        call.request_id,
-        time.time() - (time.monotonic() - call.started),
-        call.session,
-        took,
-        took,
-        usage.input_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens + usage.cache_write_long_tokens,
-        usage.output_tokens,
-        usage.reasoning_tokens,
-        evidence.cost,
-        call.fingerprint,
-        _encode(attempts),
-        call.door,
-        call.tenant,
-        call.model,
-        call.task,
-        call.mode,
-        False,
-        False,
-        "answered",
-        answer.rung,
-        answer.model,
-        evidence.model_version,
-        200,
-        evidence.finish_reason,
-        None,
-        "miss",
-        evidence.simulated,
-        False,
         call.purpose,
     )
 

@@ -108,14 +108,15 @@ class _Passage(Passage):
     __slots__ = ("_gateway", "_reply")
 
     def __init__(self, path: Path, call: Call, gateway: Gateway, reply: Exchange) -> None:
-        self._path, self.call, self._gateway, self._reply = path, call, gateway, reply
+        super().__init__(path, call)
+        self._gateway, self._reply = gateway, reply
 
     def come(self) -> None:
         gateway, reply = self._gateway, self._reply
         try:
             answer = self.take()
             if answer is None:
-                reply.run(_whole(gateway, self.record(), reply.whole))
+                reply.run(_whole(gateway, self.hand_over(), reply.whole))
                 return
             if gateway.lines is not None or gateway.watchers.all:
                 gateway.tell(self.record(answer))

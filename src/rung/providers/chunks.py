@@ -31,10 +31,7 @@ class Chunks:
         if not before or not payload.startswith(before) or not payload.endswith(after):
             return False
         text = payload[len(before) : -len(after)]
-        if not text.isascii() or text.find(b'"') >= 0 or text.find(b"\\") >= 0:
-            return False
-        told = text.decode("ascii")
-        return told.isprintable() and told != "" and not told.isspace()
+        return text.strip() != b"" and _unescaped(text)
 
     @property
     def known(self) -> bool:
@@ -55,9 +52,7 @@ class Chunks:
         if (cut := last.find(end)) >= 0:  # else a frame that has not ended
             texts.append(last[:cut])
         words = b"".join(texts)
-        if len(texts) < 2 or not words.isascii() or words.find(b'"') >= 0 or words.find(b"\\") >= 0:
-            return 0
-        if not words.decode("ascii").isprintable() or not all(map(bytes.strip, texts)):
+        if len(texts) < 2 or not _unescaped(words) or not all(map(bytes.strip, texts)):
             return 0
         return len(start) + len(words) + (len(texts) - 1) * len(between) + len(end)
 
@@ -67,3 +62,8 @@ class Chunks:
         end = payload.find(b'"', start)
         if payload.count(_CONTENT) == 1 and payload.find(b"\\") < 0:
             self._before, self._after = payload[:start], payload[end:]
+
+
+def _unescaped(text: bytes) -> bool:
+    """Does it stand in JSON as it is, and end where it ends? In doubt no."""
+    return text.isascii() and text.find(b'"') < 0 and text.find(b"\\") < 0 and text.decode("ascii").isprintable()

@@ -108,11 +108,8 @@ class OpenAICompatible:
         return answer
 
     def straight(self, model: str) -> Straight | None:
-        """How calls to `model` are sent that need nothing changed but its name; None where they always do."""
-        end, rule = self.endpoint, self._rules.of(model)
-        if end.waits_in_blank_lines or end.strip_messages or rule.strip or rule.effort:
-            return None
-        return Straight(self, model)
+        """How calls to `model` are sent that need nothing changed but its name; None where that takes waiting."""
+        return None if self.endpoint.waits_in_blank_lines else Straight(self, model, self._rules.of(model))
 
     async def _past_blank_lines(self, call: Call, body: bytes, deadlines: Deadlines) -> Response:
         """A whole answer that blank lines may precede: they say nothing, so the first-byte deadline goes on."""
@@ -174,9 +171,7 @@ class OpenAICompatible:
         name = _quoted(model)
         ask_usage = call.stream and end.usage_in_stream and not call.include_usage
         rule = self._rules.of(model)
-        untouched = self._touched.isdisjoint(body) and not (rule.strip or rule.effort or end.strip_messages)
-        untouched = untouched and not (end.reasoning_back and b'"tool_calls"' in call.raw)
-        changes = None if untouched else self._changes(body, rule, evidence)
+        changes = None if self._untouched(call, rule) else self._changes(body, rule, evidence)
         if changes is None and "model" in body:
             # the usual call: nothing but the model, and perhaps the asking for usage
             raw = replace_text(call.raw, "model", body["model"], name)
@@ -190,6 +185,13 @@ class OpenAICompatible:
             options = body.get("stream_options") or {}
             replace["stream_options"] = orjson.dumps({**options, "include_usage": True})
         return edit(call.raw, replace=replace, remove=["rung", *(field for field in gone if field not in replace)])
+
+    def _untouched(self, call: Call, rule: ModelRule) -> bool:
+        """Is it sure that nothing but the model and the asking for usage has to be changed?"""
+        end = self.endpoint
+        if not self._touched.isdisjoint(call.body) or rule.strip or rule.effort or end.strip_messages:
+            return False
+        return not end.reasoning_back or call.raw.find(b'"tool_calls"') < 0
 
     def _changes(
         self, body: dict[str, Any], rule: ModelRule, evidence: Evidence
@@ -283,22 +285,22 @@ class OpenAICompatible:
 class Straight:
     """Calls for a whole answer of one model, sent with nothing changed but its name and without waiting."""
 
-    __slots__ = ("_adapter", "_id", "_model", "_quoted")
+    __slots__ = ("_adapter", "_id", "_model", "_quoted", "_rule")
 
-    def __init__(self, adapter: OpenAICompatible, model: str) -> None:
-        self._adapter, self._model, self._quoted = adapter, model, _quoted(model)
+    def __init__(self, adapter: OpenAICompatible, model: str, rule: ModelRule) -> None:
+        self._adapter, self._model, self._quoted, self._rule = adapter, model, _quoted(model), rule
         self._id = f"{adapter.endpoint.name}:{model}"
 
     def send(self, call: Call, deadlines: Deadlines, then: Callable[[], None]) -> Response | None:
-        """As `Client.begin`; also None for a call that needs more changed."""
+        """As `Client.post`; also None for a call that needs more changed."""
         adapter = self._adapter
-        end, raw, body = adapter.endpoint, call.raw, call.body
-        if not adapter._touched.isdisjoint(body) or (end.reasoning_back and raw.find(b'"tool_calls"') >= 0):
+        if not adapter._untouched(call, self._rule):
             return None
-        sent = replace_text(raw, "model", body["model"], self._quoted)
+        sent = replace_text(call.raw, "model", call.body["model"], self._quoted)
         if sent is None:
             return None
-        return adapter._client.begin(end.origin, "POST", adapter._target, end.headers, sent, deadlines, then)
+        end = adapter.endpoint
+        return adapter._client.post(end.origin, adapter._target, end.headers, sent, deadlines, then)
 
     def read(self, response: Response) -> Answer | None:
         """The usual answer: some text to its end, and what it took. None: `chat` finds out what came (`Call.early`)."""

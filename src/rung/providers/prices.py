@@ -223,8 +223,7 @@ class PriceBook:
 
     def cost(self, model_id: str, usage: Usage, at: datetime | None = None) -> int | None:
         """Pico-dollars `at` a moment, or now; None if the price of the model or of its service tier is unknown."""
-        name = self._resolve(model_id)
-        price = None if name is None else self._prices[name]
+        price = self.price(model_id)
         return None if price is None else price.cost(usage, at)
 
     def storage_cost(self, model_id: str, tokens: int, seconds: float) -> int | None:

@@ -102,11 +102,6 @@ class Relay:
             out, content, data = out + more, content or said, data or any_data
         return out, content, data
 
-    @property
-    def pending(self) -> bytes:
-        """What has come of a frame that has not ended."""
-        return self._splitter.pending
-
     def take(self, frames: list[Frame]) -> tuple[bytes, bool, bool]:
         """`feed`, for whole frames."""
         if len(frames) == 1 and not self._held:  # what comes token by token
@@ -178,7 +173,7 @@ class Relay:
         """The held tail, once the upstream has ended. Raises BadAnswerFault if it ended badly."""
         if not self.done or self._evidence.finish_reason is None:
             what = "without its terminator" if not self.done else "without a finish reason"
-            cut = " in the middle of a frame" if self.pending.strip() else ""
+            cut = " in the middle of a frame" if self._splitter.pending.strip() else ""
             raise BadAnswerFault(f"{self._name}'s stream ended {what}{cut}", provider=self._name, code="cut_stream")
         if not self._written:
             require_answer(self._call, self._evidence, self._name, blank=self._something)

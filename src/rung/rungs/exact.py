@@ -96,8 +96,7 @@ class ExactRung:
 
     def vacant(self, call: Call) -> bytes | None:
         """The key of a `Call.plain` call for which `look` would say ``miss``: then `lead` and `land` stand for it."""
-        temperature = call.body.get("temperature")
-        if temperature is not None and temperature > self._max_temperature:
+        if self._bypass(call) is not None:
             return None
         call.fingerprint = found = self._fingerprint(call)
         key = found + call.mode.encode()
@@ -111,11 +110,7 @@ class ExactRung:
     def land(self, key: bytes, call: Call, answer: Answer, stored: bytes) -> None:
         """`settle` for who leads, with the usual answer: one that may be stored."""
         kept = self._cache.put(key, _entry(call, answer, stored))
-        flight = self._flights.get(key)
-        if flight is not None and (flight.waiting or flight.leader is not call):
-            self._release(key, flight, call, kept=kept, again=kept)
-        elif flight is not None:
-            del self._flights[key]
+        self._release(key, call, kept=kept, again=kept)
 
     def _fingerprint(self, call: Call) -> bytes:
         return fingerprint(call.raw, call.tenant, call.model, self._config_version, call.private)
@@ -162,14 +157,15 @@ class ExactRung:
         kept = False
         if answer is not None and stored is not None and self._storable(call, answer, stored):
             kept = self._cache.put(key, _entry(call, answer, stored))
-        flight = self._flights.get(key)
-        if flight is not None:
-            # After an answer that may not be stored there is nothing to wait for, and no reason to queue:
-            # everybody climbs. After none, the first follower to look again finds no flight and leads.
-            self._release(key, flight, call, kept=kept, again=kept or answer is None)
+        # After an answer that may not be stored there is nothing to wait for, and no reason to queue:
+        # everybody climbs. After none, the first follower to look again finds no flight and leads.
+        self._release(key, call, kept=kept, again=kept or answer is None)
 
-    def _release(self, key: bytes, flight: _Flight, call: Call, *, kept: bool, again: bool) -> None:
+    def _release(self, key: bytes, call: Call, *, kept: bool, again: bool) -> None:
         """Let those go who wait for `call`, or for an answer that is now `kept`: to look `again`, or to climb."""
+        flight = self._flights.get(key)
+        if flight is None:
+            return
         leads = flight.leader is call
         if leads:
             del self._flights[key]

@@ -24,7 +24,8 @@ import orjson
 SIZE = 16
 """bytes of a fingerprint"""
 
-_EXCLUDED = frozenset(("stream", "stream_options", "rung"))
+_EXCLUDED = frozenset(("stream_options", "rung"))
+"""left out, like `stream`"""
 
 _ORDERED = frozenset(
     (

@@ -4,7 +4,7 @@
     origin, base = Origin.parse("https://api.example.com/v1")
     response = await client.fetch(origin, "POST", base + "/chat/completions", headers, body, Deadlines())
 
-One request costs one future and no task, or not even that (`Client.begin`): connections are kept alive per origin,
+One request costs one future and no task, or not even that (`Client.post`): connections are kept alive per origin,
 their deadlines share one timer each, and request heads are prepared once. Parsing is httptools' (llhttp). Works on
 asyncio and uvloop; a client belongs to the loop it is first used on.
 """
@@ -131,24 +131,17 @@ class Client:
         """Like `send`, but returns when the whole body has come, in `Response.body`."""
         return self._exchange(origin, method, target, headers, body, deadlines, private, True)
 
-    def begin(
-        self,
-        origin: Origin,
-        method: str,
-        target: str,
-        headers: bytes,
-        body: bytes,
-        deadlines: Deadlines,
-        then: Callable[[], None],
+    def post(
+        self, origin: Origin, target: str, headers: bytes, body: bytes, deadlines: Deadlines, then: Callable[[], None]
     ) -> Response | None:
-        """`fetch`, with a body, for whoever does not wait: `then` is called once the whole answer has come or failed
+        """`fetch` by POST, for whoever does not wait: `then` is called once the whole answer has come or failed
         (`Response.fault`, which may be a `StaleConnectionFault`), unless the response is closed before.
 
         None, with nothing sent, where that takes more than an idle connection and a request like one before: then it is
         for `fetch`.
         """
         pool = self._pools.get(origin)
-        if pool is None or (head := pool.heads.get((method, target, headers))) is None:
+        if pool is None or (head := pool.heads.get(("POST", target, headers))) is None:
             return None
         now = asyncio.get_running_loop().time()
         connection = pool.take(now)

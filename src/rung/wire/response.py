@@ -32,7 +32,7 @@ class Response(msgspec.Struct, eq=False):
         parts: come and not yet read.
         fault: why the body will not reach its end.
         waiter: what the client awaits until the next `wake`.
-        then: called instead, once the body has ended or failed, where nobody awaits it (`Client.begin`).
+        then: called instead, once the body has ended or failed, where nobody awaits it (`Client.post`).
     """
 
     _source: Source | None
