@@ -63,12 +63,13 @@ class Prefix(msgspec.Struct, gc=False):
 class Early(msgspec.Struct):
     """What a model that was asked before its turn has said: whatever its adapter wants to find there again.
 
-    `asked`: `time.monotonic()` then; `ticket`: what its breaker gave.
+    `asked`: `time.monotonic()` then; `ticket`: what its breaker gave; `flow`: the stream, where that has begun.
     """
 
     response: Any
     asked: float
     ticket: int
+    flow: Any = None
 
 
 class Call(msgspec.Struct):

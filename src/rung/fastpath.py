@@ -12,13 +12,15 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 
-from rung.answer import Answer
+from rung.answer import Answer, Event
 from rung.call import DEFAULT_DEADLINE, Call, Early
-from rung.ladder.attempt import Attempt
+from rung.errors import Fault
+from rung.ladder.attempt import Attempt, Opened
 from rung.ladder.breaker import Breaker
 from rung.ladder.budget import RetryBudget
 from rung.ladder.climb import Climb
 from rung.ladder.policy import NAMES, plan
+from rung.providers.flow import Flow
 from rung.providers.prefix import SHORT
 from rung.record import row_of
 from rung.rungs.cloud import CloudRung, Straight
@@ -85,10 +87,10 @@ class Path:
 
 
 class Passage(ABC):
-    """One plain call on its way. Either `take` gives its answer, or `hand_over` is what the slow path goes on with.
+    """One plain call on its way: it says when it has `come`, and `hand_over` is what the slow path goes on with.
 
     Attributes:
-        looked: milliseconds the exact cache took; took: and the model, once there is an answer.
+        looked: milliseconds the exact cache took; took: and the model, up to its first content.
     """
 
     __slots__ = ("_asked", "_key", "_path", "_response", "_ticket", "call", "looked", "took")
@@ -125,6 +127,25 @@ class Passage(ABC):
         self.looked = (asked - started) * 1e3
         return True
 
+    def hand_over(self) -> Climb:
+        """The climb for the slow path to go on with, and to find what has come or will."""
+        self._response.then = None
+        self.call.early = Early(self._response, self._asked, self._ticket)
+        return self._climb([self._looked()])
+
+    def _climb(self, attempts: list[Attempt]) -> Climb:
+        path = self._path
+        return Climb(self.call, attempts, begun=True, rungs=(path.exact, path.rung), asked=[path.exact])
+
+    def _looked(self) -> Attempt:
+        return Attempt("exact", "exact", "declined", "miss", self.looked)
+
+
+class Whole(Passage):
+    """One whose answer comes in one piece."""
+
+    __slots__ = ()
+
     def take(self) -> Answer | None:
         """The answer, if it is the usual one, kept and written down; None, and nothing has been done, if not."""
         path, call = self._path, self.call
@@ -145,40 +166,101 @@ class Passage(ABC):
             path.ledger.record(row_of(call, answer, attempts, "miss", answer.evidence.cost, ended, ended))
         return answer
 
-    def _attempts(self, answer: Answer | None) -> list[Attempt]:
-        looked = Attempt("exact", "exact", "declined", "miss", self.looked)
-        if answer is None:
-            return [looked]
+    def _attempts(self, answer: Answer) -> list[Attempt]:
         evidence, rung = answer.evidence, self._path.rung
-        return [looked, Attempt(rung.name, rung.model, "answered", "", self.took, evidence.usage, evidence.cost)]
+        answered = Attempt(rung.name, rung.model, "answered", "", self.took, evidence.usage, evidence.cost)
+        return [self._looked(), answered]
 
-    def record(self, answer: Answer | None = None) -> Climb:
-        """The climb up to here, or up to its `answer`, as the slow path would have made it."""
-        path = self._path
-        ended = 0.0 if answer is None else time.monotonic()
-        return Climb(
-            self.call,
-            self._attempts(answer),
-            answer,
-            ended=ended,
-            begun=True,
-            rungs=(path.exact, path.rung),
-            asked=[path.exact],
-        )
+    def record(self, answer: Answer) -> Climb:
+        """The climb up to its `answer`, as the slow path would have made it."""
+        record = self._climb(self._attempts(answer))
+        record.answer, record.ended = answer, time.monotonic()
+        return record
+
+
+class Stream(Passage):
+    """One whose answer is streamed.
+
+    Attributes:
+        record: the climb, from the first content on: then the answer is the caller's.
+        odd: it is not as usual, and the slow path has to go on.
+    """
+
+    __slots__ = ("_flow", "odd", "record")
+
+    def __init__(self, path: Path, call: Call) -> None:
+        super().__init__(path, call)
+        self._flow: Flow | None = None
+        self.record: Climb | None = None
+        self.odd = False
+
+    def take(self) -> Event | None:
+        """What may be passed on of what has come; None if that is nothing yet, or if it is `odd`."""
+        response, flow, event = self._response, self._flow, None
+        if flow is None:
+            path = self._path
+            flow = self._flow = path.straight.flow(self.call, response, path.deadlines.idle)
+            if flow is None:
+                self.odd = True
+                return None
+        try:
+            if block := response.take():
+                event = flow.feed(block)
+            if flow.done:
+                event = _joined(event, flow.end())
+            elif response.ended:
+                self.odd = True
+        except Fault as fault:
+            flow.fault, self.odd = fault, True
+        if event is None:
+            return None
+        if self.record is None:
+            event = _joined(flow.waiting, event)
+            if event.content and not self.odd:
+                self._commit(flow)
+        if self.record is None or self.odd or self.call.deadline < time.monotonic():
+            flow.waiting = event
+            self.odd = self.odd or event.last or self.record is not None
+            return None
+        return event
+
+    def _commit(self, flow: Flow) -> None:
+        """The first content has come."""
+        path, rung, answer = self._path, self._path.rung, flow.answer
+        self.took = (time.monotonic() - self._asked) * 1e3
+        answer.rung = rung.name
+        flow.waiting = None
+        path.breaker.answering(self._ticket)
+        path.budget.deposit()
+        attempt = Attempt(rung.name, rung.model, "answered", "", self.took)
+        self.record = record = self._climb([self._looked(), attempt])
+        record.asked.append(rung)
+        opened = Opened(answer, [], attempt, rung, path.breaker, self._ticket, self._asked)
+        record.commit(opened, None, path.budget)
+
+    def put_back(self, event: Event) -> None:
+        """What was taken cannot be passed on now: the slow path has to wait until it can."""
+        assert self._flow is not None
+        self._flow.waiting, self.odd = event, True
+
+    def end(self) -> None:
+        """All has been taken, or nothing more will be."""
+        self._response.close()
 
     def hand_over(self) -> Climb:
-        """The climb for the slow path to go on with, and to find what has come."""
-        self.call.early = Early(self._response, self._asked, self._ticket)
-        return self.record()
-
-    def stop(self) -> Climb:
-        """Nobody wants the answer any more: stop the model; -> the climb, which is still to be closed."""
-        rung = self._path.rung
-        self._response.close()
-        self._path.breaker.abandoned(self._ticket)
-        record = self.record()
-        waited = (time.monotonic() - self._asked) * 1e3
-        cost = 0 if rung.stays_here else None
-        record.attempts.append(Attempt(rung.name, rung.model, "cancelled", "client_left", waited, cost=cost))
-        record.asked.append(rung)
+        record, flow = self.record, self._flow
+        if record is None:
+            record = super().hand_over()
+            assert self.call.early is not None
+            self.call.early.flow = flow
+            return record
+        assert flow is not None
+        self._response.then = None
+        self._path.straight.events(flow)
         return record
+
+
+def _joined(before: Event | None, after: Event) -> Event:
+    if before is None:
+        return after
+    return Event(before.data + after.data, before.content or after.content, after.last)

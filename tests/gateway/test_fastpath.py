@@ -1,24 +1,13 @@
 """The fast path against the slow one: whatever comes, both must answer, record, keep and learn the same."""
 
 import asyncio
-import re
-from contextlib import asynccontextmanager
 
 import orjson
 import pytest
+from both_ways import GOOD, PRICED, Seen, asking, request
 
 from rung import fastpath
-from rung.testing import completion_reply, make_call, reply
-from rung.wire.client import Client, Deadlines, Origin
-
-PRICED = '[prices."mock:big"]\ninput = 0.1\noutput = 0.4\n'
-SLOW = {"x-rung-mode": "auto"}
-"""says nothing new, but a call that says anything is not plain"""
-
-GOOD = completion_reply("a whole answer")
-OWN = re.compile(rb"(?mi)^(?:x-rung-request-id|date|server-timing|content-length): .*\r\n")
-CHANGING = re.compile(rb"127\.0\.0\.1:[0-9]+|[0-9]+\.[0-9] s")
-"""in messages: whose port, how many seconds still"""
+from rung.testing import make_call, reply
 
 
 def body_of(answer):
@@ -90,79 +79,9 @@ def ending(data):
     return write if data in (ANSWERS["a cut body"], b"") else data
 
 
-def request(text="what?", **more):
-    return {"model": "mock:big", "messages": [{"role": "user", "content": text}], "max_tokens": 9, **more}
-
-
-class Seen:
-    """One gateway, asked over HTTP, and what it has kept of that."""
-
-    def __init__(self, there, headers):
-        self.gateway, self.upstream = there.gateway, there.upstream
-        self.rows, self.fast = [], 0
-        self._origin, _ = Origin.parse(there.url)
-        self._headers = {"content-type": "application/json", **headers}
-        self._client = Client()
-        assert self.gateway._ledger is not None
-        self.gateway._ledger.record = self.rows.append
-
-    async def ask(self, body):
-        """-> (status, headers that do not change from call to call, body)."""
-        lines = "".join(f"{name}: {value}\r\n" for name, value in self._headers.items()).encode()
-        raw = body if isinstance(body, bytes) else orjson.dumps(body)
-        response = await self._client.fetch(self._origin, "POST", "/v1/chat/completions", lines, raw, Deadlines())
-        head = b"".join(b"%b: %b\r\n" % header for header in response.headers)
-        return response.status, OWN.sub(b"", head), CHANGING.sub(b"", response.body)
-
-    def kept(self):
-        rows = [orjson.loads(orjson.dumps(self._row(row))) for row in self.rows]
-        stats = self.gateway._cache.stats()
-        breakers = {name: (one.state, one.free, one._consecutive, one._calls) for name, one in self._breakers()}
-        budget = round(self.gateway._wiring.budget._level, 6)
-        asked = [received.body for received in self.upstream.received]
-        return rows, stats, breakers, budget, asked, self.gateway._wiring.lineup.exact._flights
-
-    def _breakers(self):
-        return self.gateway._breakers._all.items()
-
-    def _row(self, row):
-        told = {name: getattr(row, name) for name in row.__struct_fields__}
-        told["fingerprint"] = told["fingerprint"] is not None  # it depends on the settings, and so on a port
-        told["attempts"] = orjson.loads(told["attempts"])
-        for one in told["attempts"]:
-            assert one.pop("ms", 1) > 0  # left out where it is 0
-        assert told.pop("total_ms") > 0
-        told["first_content_ms"] = told["first_content_ms"] is not None
-        del told["request_id"], told["started_at"]
-        return told
-
-    async def aclose(self):
-        await self._client.aclose()
-
-
 @pytest.fixture
 def seen(serving, monkeypatch):
-    """-> async with seen(*script, fast=True) as Seen: a gateway that has answered one call before."""
-    taken = []
-    send = fastpath.Passage.send
-
-    def sent(passage):
-        taken.append(send(passage))
-        return taken[-1]
-
-    monkeypatch.setattr(fastpath.Passage, "send", sent)
-
-    @asynccontextmanager
-    async def asked(*script, fast=True, toml="", **more):
-        async with serving(GOOD, *script, toml=PRICED + "[retry]\nattempts = 1\n" + toml, **more) as there:
-            told = Seen(there, {} if fast else SLOW)
-            await told.ask(request("the first call opens the connection"))
-            taken.clear()
-            told.taken = taken
-            yield told
-            await told.aclose()
-
-    return asked
+    return asking(serving, monkeypatch, fastpath.Passage)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -213,7 +132,7 @@ async def test_whatever_is_asked_both_ways_end_the_same(seen, more):
         (True, {}),
         (True, {"temperature": 0.3}),
         (False, {"temperature": 0.4}),
-        (False, {"stream": True}),
+        (True, {"stream": True}),
         (False, {"n": 1}),
         (False, {"rung": {"task": "label"}}),
         (False, {"messages": [{"role": "user", "content": "x" * 5000}]}),
@@ -279,7 +198,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_dialled_anew(seen):
         assert (status, there.taken) == (200, [True])
         assert b"exact=miss, cloud=answered" in head
         assert len(there.upstream.received) == 3
-        assert [one["outcome"] for one in there._row(there.rows[-1])["attempts"]] == ["declined", "answered"]
+        assert [one["outcome"] for one in there.row(-1)["attempts"]] == ["declined", "answered"]
 
 
 async def test_a_failure_goes_on_where_the_slow_path_would(seen):
@@ -302,7 +221,7 @@ async def test_the_same_call_waits_for_the_one_on_its_way(seen):
 
     async with seen(slowly, GOOD) as there:
         calls = [asyncio.ensure_future(there.ask(request())) for _ in range(3)]
-        flights = there.gateway._wiring.lineup.exact._flights
+        flights = there.flights
         while not flights or len(next(iter(flights.values())).waiting) < 2:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0)
         go.set()
@@ -324,14 +243,14 @@ async def test_a_client_that_leaves_stops_the_model_and_is_written_down(seen):
         call = asyncio.ensure_future(there.ask(request()))
         await asked.wait()
         follower = asyncio.ensure_future(there.ask(request()))
-        flights = there.gateway._wiring.lineup.exact._flights
+        flights = there.flights
         while not flights or not next(iter(flights.values())).waiting:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         await there.upstream.left.wait()
         assert (await follower)[0] == 200  # it leads now
-        row = there._row(there.rows[1])
+        row = there.row(1)
         assert (row["status"], row["outcome"], row["error_code"]) == (499, "cancelled", "client_left")
         told = [(one["rung"], one["outcome"], one.get("reason", "")) for one in row["attempts"]]
         assert told == [("exact", "declined", "miss"), ("cloud", "cancelled", "client_left")]
@@ -379,7 +298,7 @@ async def test_a_bug_is_an_error_and_leaves_nothing_behind(seen, monkeypatch):
     monkeypatch.setattr("rung.doors.exchange.log.exception", logged.append)
     async with seen(GOOD) as there:
         with monkeypatch.context() as broken:
-            broken.setattr("rung.doors.openai.passed_head", lambda *_: 1 / 0)
+            broken.setattr("rung.doors.passed.passed_head", lambda *_: 1 / 0)
             status, _, body = await there.ask(request())
         assert (status, orjson.loads(body)["error"]["code"]) == (500, "internal_error")
         assert logged == ["the application failed"]

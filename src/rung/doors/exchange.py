@@ -254,12 +254,22 @@ class Exchange(msgspec.Struct, eq=False):
         connection.exchange_complete(self)
 
     def push(self, body: bytes) -> bool:
-        """Write a piece from the middle of a body, if it can go out at once; else it is for `write`."""
+        """`write` with `more`, if it can go out at once; False, and nothing has been done, if it is for `write`."""
         connection = self._connection
-        if not self._chunked or not body or self.gone or self.complete or connection.write_paused is not None:
+        if not body or self.gone or self.complete or connection.write_paused is not None:
             return False
-        connection.put(connection.transport, b"%x\r\n%b\r\n" % (len(body), body))
+        if self._chunked:
+            connection.put(connection.transport, b"%x\r\n%b\r\n" % (len(body), body))
+        else:
+            self._write(body, True)
         return True
+
+    def close(self, body: bytes) -> None:
+        """The last piece of a stream, which waits for nothing."""
+        if not self.started:
+            self._write(body, True)
+            body = b""
+        self._write(body, False)
 
     def _write(self, body: bytes, more: bool) -> None:
         if self.gone:

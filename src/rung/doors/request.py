@@ -33,6 +33,8 @@ _PLAIN = frozenset(
         "stop",
         "seed",
         "user",
+        "stream",
+        "stream_options",
     )
 )
 """members of a body that change nothing in the way a call takes"""

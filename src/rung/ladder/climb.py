@@ -96,7 +96,7 @@ class Climb(msgspec.Struct):
         assert answer.events is not None
         assert self._opened is not None
         for event in self._opened.events:
-            self._keep(event.data)
+            self.keep(event.data)
             yield event
             if event.last:
                 return
@@ -105,7 +105,7 @@ class Climb(msgspec.Struct):
             async for event in answer.events:
                 if deadline < time.monotonic():
                     raise _out_of_time()
-                self._kept_size += len(event.data)  # `_keep`, for every token
+                self._kept_size += len(event.data)  # `keep`, for every token
                 if self._kept_size <= KEEP_LIMIT:
                     kept.append(event.data)
                 yield event
@@ -118,7 +118,7 @@ class Climb(msgspec.Struct):
         async for event in rest:
             if self.call.deadline < time.monotonic():
                 raise _out_of_time()
-            self._keep(event.data)
+            self.keep(event.data)
             yield event
 
     async def _resume(self, fault: Fault) -> AsyncIterator[Event] | None:
@@ -147,7 +147,8 @@ class Climb(msgspec.Struct):
             last.reason = error.code if isinstance(error, RungError) else "client_left"
         opened.ended(self.call, error)
 
-    def _keep(self, data: bytes) -> None:
+    def keep(self, data: bytes) -> None:
+        """Keep what has gone out, for checks and for the cache."""
         self._kept_size += len(data)
         if self._kept_size <= KEEP_LIMIT:
             self._kept.append(data)

@@ -20,7 +20,7 @@ import orjson
 
 from rung.answer import Answer, Event, Evidence
 from rung.call import Call
-from rung.errors import BadAnswerFault, Fault, RejectedFault, ServerFault, TimeoutFault
+from rung.errors import BadAnswerFault, Fault, TimeoutFault
 from rung.providers.chat_wire import (
     SIMULATED,
     Said,
@@ -28,13 +28,13 @@ from rung.providers.chat_wire import (
     read_chunk,
     read_usage,
     read_whole,
-    tier_of,
 )
 from rung.providers.chat_writer import ChatWriter
 from rung.providers.continuation import prefix_base, rest_of
 from rung.providers.endpoint import Endpoint, Price
 from rung.providers.failed_generation import rescue
-from rung.providers.relay import Relay, require_answer
+from rung.providers.flow import Flow
+from rung.providers.relay import require_answer
 from rung.providers.rows import ModelRule, ModelRules
 from rung.wire.client import Client, Deadlines, Response, StaleConnectionFault
 from rung.wire.splice import append_member, edit, replace_text
@@ -76,31 +76,29 @@ class OpenAICompatible:
         event stream afterwards.
         """
         end = self.endpoint
+        if call.early is not None and (begun := call.early.flow) is not None:
+            call.early = None
+            return self._streamed(begun)
         evidence = Evidence()
         body = self._request(call, model, evidence)
         answer = Answer("", f"{end.name}:{model}", evidence)
         if call.stream:
-            response = await self._client.send(
+            response = await _come(call) or await self._client.send(
                 end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
             )
-            if end.on_headers is not None:
-                end.on_headers(model, response.headers)
-            evidence.simulated = SIMULATED in response.headers
+            self._heard(model, response, evidence)
             if response.status != 200:
                 return await self._refused(call, answer, response)
-            answer.events = self._events(call, model, response, answer, deadlines.idle)
-            return answer
+            return self._streamed(Flow(end, call, model, response, answer, deadlines.idle))
         if end.waits_in_blank_lines:
             response = await self._past_blank_lines(call, body, deadlines)
-        elif (early := _come(call)) is not None:
+        elif (early := await _come(call)) is not None:
             response = early
         else:
             response = await self._client.fetch(
                 end.origin, "POST", self._target, end.headers, body, deadlines, private=call.private
             )
-        if end.on_headers is not None:
-            end.on_headers(model, response.headers)
-        evidence.simulated = SIMULATED in response.headers
+        self._heard(model, response, evidence)
         if response.status != 200:
             return await self._refused(call, answer, response)
         answer.body = response.body
@@ -110,6 +108,17 @@ class OpenAICompatible:
     def straight(self, model: str) -> Straight | None:
         """How calls to `model` are sent that need nothing changed but its name; None where that takes waiting."""
         return None if self.endpoint.waits_in_blank_lines else Straight(self, model, self._rules.of(model))
+
+    def _streamed(self, flow: Flow) -> Answer:
+        answer: Answer = flow.answer
+        answer.events = flow.events(self._rescue)
+        return answer
+
+    def _heard(self, model: str, response: Response, evidence: Evidence) -> None:
+        """Take in what the head of a response tells."""
+        if self.endpoint.on_headers is not None:
+            self.endpoint.on_headers(model, response.headers)
+        evidence.simulated = SIMULATED in response.headers
 
     async def _past_blank_lines(self, call: Call, body: bytes, deadlines: Deadlines) -> Response:
         """A whole answer that blank lines may precede: they say nothing, so the first-byte deadline goes on."""
@@ -166,25 +175,32 @@ class OpenAICompatible:
 
     def _request(self, call: Call, model: str, evidence: Evidence) -> bytes:
         """The caller's bytes with only the spans changed that must change."""
-        end = self.endpoint
         body = call.body
         name = _quoted(model)
-        ask_usage = call.stream and end.usage_in_stream and not call.include_usage
         rule = self._rules.of(model)
         changes = None if self._untouched(call, rule) else self._changes(body, rule, evidence)
-        if changes is None and "model" in body:
-            # the usual call: nothing but the model, and perhaps the asking for usage
-            raw = replace_text(call.raw, "model", body["model"], name)
-            if raw is not None and not ask_usage:
-                return raw
-            if raw is not None and "stream_options" not in body:
-                return append_member(raw, "stream_options", b'{"include_usage":true}')
+        if changes is None and "model" in body and (usual := self._usual(call, name)) is not None:
+            return usual
+        ask_usage = self._asks_usage(call)
         changed, gone = changes or ({}, [])
         replace = {"model": name, **changed}
         if ask_usage:
             options = body.get("stream_options") or {}
             replace["stream_options"] = orjson.dumps({**options, "include_usage": True})
         return edit(call.raw, replace=replace, remove=["rung", *(field for field in gone if field not in replace)])
+
+    def _asks_usage(self, call: Call) -> bool:
+        """Has the provider to be asked for the usage of a stream, since the caller did not?"""
+        return call.stream and self.endpoint.usage_in_stream and not call.include_usage
+
+    def _usual(self, call: Call, name: bytes) -> bytes | None:
+        """The caller's bytes with another model, and perhaps the asking for usage; None if that is not plain to do."""
+        raw = replace_text(call.raw, "model", call.body["model"], name)
+        if raw is None or not self._asks_usage(call):
+            return raw
+        if "stream_options" in call.body:
+            return None
+        return append_member(raw, "stream_options", b'{"include_usage":true}')
 
     def _untouched(self, call: Call, rule: ModelRule) -> bool:
         """Is it sure that nothing but the model and the asking for usage has to be changed?"""
@@ -241,49 +257,9 @@ class OpenAICompatible:
         if whole.blank:
             require_answer(call, evidence, name, blank=whole.answer)
 
-    async def _events(
-        self, call: Call, model: str, response: Response, answer: Answer, idle: float
-    ) -> AsyncIterator[Event]:
-        """Relay frames as they come; hold back what follows the first finish reason until the stream has ended well."""
-        evidence = answer.evidence
-        relay = Relay(self.endpoint.name, call, evidence)
-        last_data = time.monotonic()
-        try:
-            async for block in response.blocks():
-                out, content, data = relay.feed(block)
-                now = time.monotonic()
-                if data:
-                    last_data = now
-                elif now - last_data > idle:
-                    raise TimeoutFault(
-                        f"{self.endpoint.name} sent only keep-alives for {idle:g} s",
-                        provider=self.endpoint.name,
-                        code="idle_timeout",
-                    )
-                if out:
-                    yield Event(out, content)
-                if relay.done:
-                    break
-            held = relay.end()
-            if evidence.usage is not None:
-                asked = call.body.get("service_tier") if self.endpoint.tier_untold else None
-                if isinstance(asked, str) and not evidence.usage.service_tier:
-                    evidence.usage.service_tier = tier_of(asked)
-                evidence.cost = self.endpoint.price(model, evidence.usage)
-            evidence.complete = True
-            yield Event(held, relay.held_content, True)
-        except (ServerFault, RejectedFault):
-            if relay.spoke or not await self._rescue(call, answer, relay.broken):
-                raise
-            assert answer.events is not None
-            async for event in answer.events:
-                yield event
-        finally:
-            response.close()
-
 
 class Straight:
-    """Calls for a whole answer of one model, sent with nothing changed but its name and without waiting."""
+    """Calls of one model, sent without waiting and with nothing changed but its name and the asking for usage."""
 
     __slots__ = ("_adapter", "_id", "_model", "_quoted", "_rule")
 
@@ -296,11 +272,11 @@ class Straight:
         adapter = self._adapter
         if not adapter._untouched(call, self._rule):
             return None
-        sent = replace_text(call.raw, "model", call.body["model"], self._quoted)
+        sent = adapter._usual(call, self._quoted)
         if sent is None:
             return None
-        end = adapter.endpoint
-        return adapter._client.post(end.origin, adapter._target, end.headers, sent, deadlines, then)
+        end, target, whole = adapter.endpoint, adapter._target, not call.stream
+        return adapter._client.post(end.origin, target, end.headers, sent, deadlines, then, whole=whole)
 
     def read(self, response: Response) -> Answer | None:
         """The usual answer: some text to its end, and what it took. None: `chat` finds out what came (`Call.early`)."""
@@ -313,23 +289,34 @@ class Straight:
             return None
         if said.blank or said.tool_calls or said.finish_reason != "stop" or not said.answer or said.usage is None:
             return None
-        if end.on_headers is not None:
-            end.on_headers(self._model, response.headers)
         usage = read_usage(said.usage)
-        cost = end.price(self._model, usage)
-        evidence = Evidence("stop", True, usage, cost, said.model, simulated=SIMULATED in response.headers)
+        evidence = Evidence("stop", True, usage, end.price(self._model, usage), said.model)
+        self._adapter._heard(self._model, response, evidence)
         return Answer("", self._id, evidence, body)
 
+    def flow(self, call: Call, response: Response, idle: float) -> Flow | None:
+        """The stream whose head has come. None: `chat` finds out what has (`Call.early`)."""
+        if response.status != 200:
+            return None
+        answer = Answer("", self._id)
+        self._adapter._heard(self._model, response, answer.evidence)
+        return Flow(self._adapter.endpoint, call, self._model, response, answer, idle)
 
-def _come(call: Call) -> Response | None:
-    """What came to a call that was sent before its turn; None if it has to be sent. Raises what has happened to it."""
+    def events(self, flow: Flow) -> None:
+        """Let its answer be waited for from here on."""
+        self._adapter._streamed(flow)
+
+
+async def _come(call: Call) -> Response | None:
+    """What comes to a call that was sent before its turn; None if it has to be sent. Raises what happens to it."""
     early, call.early = call.early, None
-    if early is None or isinstance(early.response.fault, StaleConnectionFault):
+    if early is None:
         return None
     response: Response = early.response
-    if response.fault is not None:
-        raise response.fault
-    return response
+    try:
+        return await response.arrived()
+    except StaleConnectionFault:
+        return None
 
 
 def _lacks_reasoning(body: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from rung.errors import BadAnswerFault, Fault
 from rung.providers.chat_wire import WORDS, read_usage, require_noise, wants_json
 from rung.providers.chunks import Chunks
 from rung.providers.continuation import continues_prefix
-from rung.wire.sse import Frame, Splitter
+from rung.wire.sse import Frame, Splitter, framed
 
 
 def require_answer(call: Call, evidence: Evidence, name: str, *, blank: bool) -> None:
@@ -29,17 +29,6 @@ def require_answer(call: Call, evidence: Evidence, name: str, *, blank: bool) ->
 
 
 _FRAMING = len(b"data: \r\n\r\n")
-
-_MANY = 1024
-"""bytes from which a block may hold a run of frames that are worth looking at together"""
-
-
-def _frames(block: bytes, count: int) -> int:
-    """Where the first `count` frames of `block` end, or as many as it has; 0 if none does."""
-    end = 0
-    while count and (found := block.find(b"\n\n", end)) >= 0:
-        end, count = found + 2, count - 1
-    return end
 
 
 def _clean(frame: Frame, payload: bytes) -> bytes:
@@ -85,31 +74,43 @@ class Relay:
 
     def feed(self, block: bytes) -> tuple[bytes, bool, bool]:
         """Take what `block` completes -> (bytes to pass on now, do they carry content, was there any data frame)."""
-        splitter, chunks = self._splitter, self._chunks
-        if len(block) < _MANY or splitter.pending or self._held:
-            return self.take(splitter.feed(block))
-        out, content, data = b"", False, False
-        if not chunks.known:  # the first frames say what the others will look like
-            head = _frames(block, 3)
-            out, content, data = self.take(splitter.feed(block[:head]))
-            block = block[head:]
-        if not splitter.pending and not self._held and (run := chunks.run(block)):
-            self._something = self._written = self.spoke = content = data = True
-            out += block[:run]
-            block = block[run:]
-        if block and not self.done:
-            more, said, any_data = self.take(splitter.feed(block))
-            out, content, data = out + more, content or said, data or any_data
-        return out, content, data
+        payloads = self._splitter.payloads(block)
+        if payloads is None:
+            return self._take(self._splitter.feed(block))
+        chunks = self._chunks
+        if len(payloads) == 1 and not self._held and chunks.only_words(payloads[0]):  # what comes token by token
+            self._something = self._written = self.spoke = True
+            return block, True, True
+        out: list[bytes] = []
+        content = False
+        if not chunks.known:  # the first ones say what the others will look like
+            content = self._each(payloads[:2], out)
+            payloads = payloads[2:]
+        if payloads and not self._held and (run := chunks.run(payloads)):
+            self._something = self._written = self.spoke = content = True
+            out.append(framed(payloads[:run]))
+            payloads = payloads[run:]
+        if payloads and not self.done and self._each(payloads, out):
+            content = True
+        return b"".join(out), content, True
 
-    def take(self, frames: list[Frame]) -> tuple[bytes, bool, bool]:
-        """`feed`, for whole frames."""
-        if len(frames) == 1 and not self._held:  # what comes token by token
-            frame = frames[0]
-            if frame.data is not None and self._chunks.only_words(frame.data):
-                self._something = self._written = self.spoke = True
-                return _clean(frame, frame.data), True, True
-        evidence = self._evidence
+    def _each(self, payloads: list[bytes], out: list[bytes]) -> bool:
+        """Take the frames of `Splitter.payloads`; -> does what is added to `out` carry content."""
+        content = False
+        for place, payload in enumerate(payloads):
+            if payload.find(b"\n") >= 0:  # something else than one line of data
+                rest, said, _ = self._take(self._splitter.feed(framed(payloads[place:])))
+                out.append(rest)
+                return content or said
+            if payload == b"[DONE]":
+                self.done = True
+                break
+            if self._one(payload, b"data: " + payload + b"\n\n", out):
+                content = True
+        return content
+
+    def _take(self, frames: list[Frame]) -> tuple[bytes, bool, bool]:
+        """`feed`, for frames of any kind."""
         out: list[bytes] = []
         content = data = False
         for frame in frames:
@@ -121,46 +122,50 @@ class Relay:
             if payload == b"[DONE]":
                 self.done = True
                 break
-            try:
-                chunk = self._chunks.read(payload)
-            except Fault:
-                self.broken = payload
-                self.spoke |= content
-                raise
-            if chunk is WORDS and not self._held:
-                self._something = self._written = content = True
-                out.append(_clean(frame, payload))
-                continue
-            if not evidence.model_version:
-                evidence.model_version = chunk.model
-            if chunk.usage is not None:
-                evidence.usage = read_usage(chunk.usage)
-                if not chunk.choices:
-                    if self._call.include_usage:
-                        self._held.append(b"data: " + payload + b"\n\n")
-                    continue
-            said = chunk.content
-            if chunk.answer:
-                self._something = True
-                if not chunk.blank:
-                    self._written = True
-                elif self._json:
-                    said = False
-            if chunk.tool_calls:
-                evidence.tool_calls = True
-            if self._held and self._release(out):
+            if self._one(payload, _clean(frame, payload), out):
                 content = True
-            if chunk.finish_reason is not None:
-                if evidence.finish_reason in (None, "stop"):  # of several choices, the one that was cut
-                    evidence.finish_reason = chunk.finish_reason
-                self._held.append(b"data: " + payload + b"\n\n")
-                self.held_content = said  # some servers put the last words on the finish chunk
-                continue
-            if said:
-                content = True
-            out.append(_clean(frame, payload))
-        self.spoke |= content
-        return out[0] if len(out) == 1 else b"".join(out), content, data
+        return b"".join(out), content, data
+
+    def _one(self, payload: bytes, raw: bytes, out: list[bytes]) -> bool:
+        """Take the frame `raw`; -> does what is added to `out` carry content."""
+        try:
+            chunk = self._chunks.read(payload)
+        except Fault:
+            self.broken = payload
+            raise
+        if chunk is WORDS and not self._held:
+            self._something = self._written = self.spoke = True
+            out.append(raw)
+            return True
+        evidence = self._evidence
+        if not evidence.model_version:
+            evidence.model_version = chunk.model
+        if chunk.usage is not None:
+            evidence.usage = read_usage(chunk.usage)
+            if not chunk.choices:
+                if self._call.include_usage:
+                    self._held.append(b"data: " + payload + b"\n\n")
+                return False
+        said = chunk.content
+        if chunk.answer:
+            self._something = True
+            if not chunk.blank:
+                self._written = True
+            elif self._json:
+                said = False
+        if chunk.tool_calls:
+            evidence.tool_calls = True
+        content = bool(self._held) and self._release(out)
+        if chunk.finish_reason is not None:
+            if evidence.finish_reason in (None, "stop"):  # of several choices, the one that was cut
+                evidence.finish_reason = chunk.finish_reason
+            self._held.append(b"data: " + payload + b"\n\n")
+            self.held_content = said  # some servers put the last words on the finish chunk
+        else:
+            content = content or said
+            out.append(raw)
+        self.spoke = self.spoke or content
+        return content
 
     def _release(self, out: list[bytes]) -> bool:
         """Pass on what was held, for more has come after it; -> did it carry content."""

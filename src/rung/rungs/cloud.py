@@ -14,6 +14,7 @@ from rung.answer import Answer, Declined
 from rung.call import Call
 from rung.ladder.breaker import Breaker
 from rung.providers.estimate import Correction, prompt_tokens
+from rung.providers.flow import Flow
 from rung.wire.client import Deadlines, Response
 
 CLEARLY = 1.3
@@ -50,6 +51,10 @@ class Straight(Protocol):
     def send(self, call: Call, deadlines: Deadlines, then: Callable[[], None]) -> Response | None: ...
 
     def read(self, response: Response) -> Answer | None: ...
+
+    def flow(self, call: Call, response: Response, idle: float) -> Flow | None: ...
+
+    def events(self, flow: Flow) -> None: ...
 
 
 @runtime_checkable

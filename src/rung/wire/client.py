@@ -132,10 +132,19 @@ class Client:
         return self._exchange(origin, method, target, headers, body, deadlines, private, True)
 
     def post(
-        self, origin: Origin, target: str, headers: bytes, body: bytes, deadlines: Deadlines, then: Callable[[], None]
+        self,
+        origin: Origin,
+        target: str,
+        headers: bytes,
+        body: bytes,
+        deadlines: Deadlines,
+        then: Callable[[], None],
+        *,
+        whole: bool,
     ) -> Response | None:
-        """`fetch` by POST, for whoever does not wait: `then` is called once the whole answer has come or failed
-        (`Response.fault`, which may be a `StaleConnectionFault`), unless the response is closed before.
+        """`send`, or `fetch` for the `whole` answer, by POST, for whoever does not wait: `then` is called whenever
+        something has come, or once all of it has, and when it has failed (`Response.fault`, which may be a
+        `StaleConnectionFault`), unless the response is closed before. Who wants to wait after all sets `then` to None.
 
         None, with nothing sent, where that takes more than an idle connection and a request like one before: then it is
         for `fetch`.
@@ -148,7 +157,7 @@ class Client:
         if connection is None:
             return None
         head += b"content-length: %d\r\n\r\n" % len(body)
-        response = connection.start(head, body, deadlines, now + deadlines.total, whole=True, head_only=False)
+        response = connection.start(head, body, deadlines, now + deadlines.total, whole=whole, head_only=False)
         if response.fault is not None:  # it was lost that very moment
             return None
         response.then = then
@@ -197,16 +206,10 @@ class Client:
                 connection = await pool.acquire(min(deadlines.connect, deadlines.total), fresh=retried)
             response = connection.start(head + end, body, deadlines, total_at, whole=whole, head_only=method == "HEAD")
             try:
-                if response.waiter is not None:
-                    await response.waiter
-            except asyncio.CancelledError:
-                response.close()
-                raise
-            fault = response.fault
-            if fault is None:
-                return response
-            if retried or not isinstance(fault, StaleConnectionFault):
-                raise fault
+                return await response.arrived()
+            except StaleConnectionFault:
+                if retried:
+                    raise
             retried, connection = True, None
             pool = self._pools.get(origin) or self._pool(origin)  # may have been swept while we waited
 

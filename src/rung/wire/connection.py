@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         "_decoder",
         "_done",
         "_due",
+        "_ends",
         "_extra",
         "_head_done",
         "_head_only",
@@ -76,6 +77,7 @@ class Connection(asyncio.Protocol):
         "_whole",
         "_writing_paused",
         "idle_since",
+        "on_body",
         "uses",
     )
 
@@ -92,12 +94,14 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.uses = 0
         self._reset()
+        self._parts: list[bytes] = []
+        self.on_body = self._parts.append  # called by the parser: for each chunk, so a method of ours would be felt
         self._parser: httptools.HttpResponseParser = httptools.HttpResponseParser(self)
 
     def _reset(self) -> None:
         self._answered = self._done = self._extra = self._head_done = self._interim = False
         self._told = self._until_eof = self._reading_paused = False
-        self._received = self._silent = self._taken = 0
+        self._ends = self._received = self._silent = self._taken = 0
         self._decoder: Decoder | None = None
         self._outgoing: memoryview | None = None
 
@@ -114,18 +118,15 @@ class Connection(asyncio.Protocol):
 
         `total_at` is on the loop's clock. `head_only`: the answer has no body whatever its headers say.
         """
-        response = self._response = Response(self, self._loop.create_future(), whole)
+        response = self._response = Response(self, self._loop.create_future(), whole, parts=self._parts)
         if self.uses:
             self._reset()
         self.uses += 1
-        self._headers = response.headers
-        self._parts = response.parts
-        self._whole = whole
+        self._headers, self._whole = response.headers, whole
         self._head_only = head_only
         self._deadlines = deadlines
         self._total_at = total_at
-        transport = self._transport
-        if transport is None or transport.is_closing():  # lost while it was handed over
+        if (transport := self._transport) is None or transport.is_closing():  # lost while it was handed over
             self._ended(None)
             return response
         now = self._loop.time()
@@ -133,8 +134,7 @@ class Connection(asyncio.Protocol):
         if due > total_at:
             due = total_at
         self._due = due
-        # The timer is armed for the shortest phase and looks again when it fires, so that a series of
-        # quick exchanges never touches it.
+        # armed for the shortest phase, to look again then: a series of quick exchanges never touches it
         look_at = now + deadlines.idle
         if look_at > due:
             look_at = due
@@ -215,6 +215,8 @@ class Connection(asyncio.Protocol):
         if response is None:
             self.drop()  # bytes nobody asked for
             return
+        parts = self._parts
+        before = len(parts)
         self._answered = True
         self._silent += len(data)
         try:
@@ -227,8 +229,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self.fail(BadAnswerFault(f"{self._owner.label} switched protocols, which was not asked for"))
             return
-        if self._received > self._max_body:
-            self.fail(self._over_body_limit())
+        if (len(parts) > before or self._decoder is not None) and (fault := self._body_came(before)):
+            self.fail(fault)
             return
         if self._done:
             self._finish(response)
@@ -241,13 +243,28 @@ class Connection(asyncio.Protocol):
         due = self._loop.time() + self._deadlines.idle
         self._due = due if due < self._total_at else self._total_at
         if not self._whole:
-            if self._parts or not self._told:
+            if parts or not self._told:
                 self._told = True
                 response.wake()
-            if self._received - self._taken > _HIGH_WATER and not self._reading_paused:
+            if self._received - self._taken > _HIGH_WATER and not self._reading_paused and self._response is not None:
                 self._reading_paused = True
                 assert self._transport is not None
                 self._transport.pause_reading()
+
+    def _body_came(self, before: int) -> Fault | None:
+        """Account for the pieces of body from `before` on; -> what is wrong with them."""
+        parts = self._parts
+        if self._done:
+            del parts[self._ends :]  # what follows the answer is not ours
+        if len(parts) > before:
+            self._silent = 0
+        try:
+            if self._decoder is not None:
+                self._decoder.feed_all(parts, before, self._max_body - self._received, last=self._done)
+        except DecodingError as error:
+            return BadAnswerFault(f"bad answer from {self._owner.label}: {error}")
+        self._received += sum(map(len, parts[before:]))
+        return self._over_body_limit() if self._received > self._max_body else None
 
     def eof_received(self) -> bool:
         # Over TLS this is a proper end (close_notify) on uvloop; asyncio reports any end of the TCP stream so.
@@ -335,7 +352,7 @@ class Connection(asyncio.Protocol):
         self._head_done = True
         self._frame(status)
         if self._head_only:
-            self._done = self._extra = True
+            self._done = self._extra = True  # with nothing in `_parts`, where it `_ends`
 
     def _frame(self, status: int) -> None:
         """Check what the head says of the body. llhttp refuses most nonsense before; this is the rest."""
@@ -360,24 +377,12 @@ class Connection(asyncio.Protocol):
             self._decoder = Decoder(coding)
             headers[:] = [header for header in headers if header[0] not in (_ENCODING, _LENGTH)]
 
-    def on_body(self, data: bytes) -> None:
-        if self._done:
-            return
-        self._silent = 0
-        if self._decoder is not None:
-            data = self._decoder.feed(data, self._max_body - self._received)
-            if not data:
-                return
-        self._received += len(data)
-        self._parts.append(data)
-
     def on_message_complete(self) -> None:
         if self._interim:
             self._interim = False
         elif not self._done:
-            if self._decoder is not None:
-                self._decoder.finish()
             self._done = True
+            self._ends = len(self._parts)
             self._extra = not self._parser.should_keep_alive()
 
     # Faults

@@ -55,6 +55,18 @@ class Decoder:
             raise DecodingError(f"the {self._coding} body is broken: {error}") from None
         return b"".join(pieces)
 
+    def feed_all(self, parts: list[bytes], start: int, room: int, *, last: bool) -> None:
+        """Put what `feed` makes of them in the place of `parts` from `start` on, `room` bytes of it at most; `finish`
+        after the `last` of them."""
+        coded = parts[start:]
+        del parts[start:]
+        for part in coded:
+            if piece := self.feed(part, room):
+                room -= len(piece)
+                parts.append(piece)
+        if last:
+            self.finish()
+
     def finish(self) -> None:
         """Raises DecodingError if the coded stream has not reached its own end."""
         if self._start or (self._started and not self._inflate.eof):

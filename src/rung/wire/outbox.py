@@ -31,13 +31,14 @@ class Outbox:
     def put(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write `data` at the end of this turn at the latest, unless the transport is closed by then."""
         held = self._held
-        if not held:
+        if held:
+            if held[-1][0] is transport:
+                self._twice = True
+        else:
             asyncio.get_running_loop().call_soon(self.flush)
-        elif held[-1][0] is transport:
-            self._twice = True
         held.append((transport, data))
-        self._size += len(data)
-        if self._size > HELD:
+        self._size = size = self._size + len(data)
+        if size > HELD:
             self.flush()
 
     def flush(self) -> None:

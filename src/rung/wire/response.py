@@ -32,7 +32,7 @@ class Response(msgspec.Struct, eq=False):
         parts: come and not yet read.
         fault: why the body will not reach its end.
         waiter: what the client awaits until the next `wake`.
-        then: called instead, once the body has ended or failed, where nobody awaits it (`Client.post`).
+        then: called instead, where nobody awaits it (`Client.post`).
     """
 
     _source: Source | None
@@ -76,6 +76,34 @@ class Response(msgspec.Struct, eq=False):
         """The decoded body in blocks: each holds all that has come since the one before."""
         return Blocks(self)
 
+    def take(self) -> bytes:
+        """All that has come of the body and not been read; empty if nothing has."""
+        parts = self.parts
+        if not parts:
+            return b""
+        block = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        if self._source is not None:
+            self._source.resume()
+        return block
+
+    @property
+    def ended(self) -> bool:
+        """No more will come: all of it has, or there is a `fault`."""
+        return self._source is None
+
+    async def arrived(self) -> Response:
+        """Wait for the head, or the whole answer where that was asked for; -> itself. Raises its `fault`."""
+        try:
+            if self.waiter is not None:
+                await self.waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        if self.fault is not None:
+            raise self.fault
+        return self
+
     def close(self) -> None:
         """Drop the connection unless the body has ended: this is how upstream work is cancelled."""
         source, self._source, self.then = self._source, None, None
@@ -89,31 +117,30 @@ class Response(msgspec.Struct, eq=False):
     def wake(self) -> None:
         """Let whoever waits look again. Whoever is cancelled while waiting must `close`."""
         waiter, self.waiter = self.waiter, None
-        if waiter is not None and not waiter.done():
+        if self.then is not None:
+            self.then()
+        elif waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def end(self) -> None:
         """The body has ended as it should."""
         self._source = None
         self._complete = True
+        parts = self.parts  # the connection's own, for its next response
         if self._whole:
-            parts = self.parts
             self.body = parts[0] if len(parts) == 1 else b"".join(parts)
-            parts.clear()
-        self._tell()
+        else:
+            self.parts = parts.copy()
+        parts.clear()
+        self.wake()
+        self.then = None
 
     def fail(self, fault: Fault) -> None:
         """The body has ended as it should not."""
         self._source = None
         self.fault = fault
-        self._tell()
-
-    def _tell(self) -> None:
-        then, self.then = self.then, None
-        if then is None:
-            self.wake()
-        else:
-            then()
+        self.wake()
+        self.then = None
 
 
 class Blocks(AsyncIterator[bytes]):
@@ -129,13 +156,8 @@ class Blocks(AsyncIterator[bytes]):
     async def __anext__(self) -> bytes:
         response = self._response
         while True:
-            parts = response.parts
-            if parts:
-                block = parts[0] if len(parts) == 1 else b"".join(parts)
-                parts.clear()
-                if response._source is not None:
-                    response._source.resume()
-                return block
+            if response.parts:
+                return response.take()
             if response._complete:
                 raise StopAsyncIteration
             if response.fault is not None:

@@ -9,6 +9,7 @@ unchanged frame passes on unchanged.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -36,9 +37,17 @@ class Frame(msgspec.Struct, gc=False):
     event: bytes
 
 
+_BETWEEN = b"\n\ndata: "
+
+
 def frame(payload: bytes) -> bytes:
     """One frame whose data is `payload`, which must not hold line ends."""
     return b"data: " + payload + b"\n\n"
+
+
+def framed(payloads: Sequence[bytes]) -> bytes:
+    """Frames of `payloads`, which must not hold line ends."""
+    return b"data: " + _BETWEEN.join(payloads) + b"\n\n"
 
 
 class Splitter:
@@ -56,12 +65,22 @@ class Splitter:
         self._seen_cr = False
         self._started = False  # a frame has been cut: a byte order mark now means nothing
 
+    def payloads(self, block: bytes) -> list[bytes] | None:
+        """A glance at a block, for a tenth of the price: what stands in it between one frame's ``data: `` and the
+        next, if it is made of whole frames that begin so, and nothing is pending; else None, and it is for `feed`.
+
+        One that holds no line end is the data of a frame, as nearly all do. What begins with one that does is for
+        `feed` too, `framed` as it was.
+        """
+        if not block.startswith(b"data: ") or not block.endswith(b"\n\n"):
+            return None
+        if self.pending or self._seen_cr or _CR in block:
+            return None
+        self._started = True
+        return block[6:-2].split(_BETWEEN)
+
     def feed(self, block: bytes) -> list[Frame]:
         """The frames that `block` completes. Raises BadAnswerFault over 8 MiB without a frame end."""
-        alone = block.startswith(b"data: ") and block.endswith(b"\n\n") and block.count(b"\n") == 2
-        if alone and not self.pending and not self._seen_cr and _CR not in block:
-            self._started = True  # one frame of one line, as most come, token by token
-            return [Frame(block, block[6:-2], b"")]
         buffer = self.pending + block if self.pending else block
         if not self._seen_cr and _CR in block:
             self._seen_cr = True

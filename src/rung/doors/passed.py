@@ -1,0 +1,128 @@
+"""Answers by the fast path: calls that nobody waits for, whose answer is given on when it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from rung.call import Call
+from rung.completion import DONE
+from rung.doors.climbed import STREAM, Streamed, whole
+from rung.doors.exchange import Exchange
+from rung.doors.reply import climb_head, end_note, passed_head, with_note
+from rung.fastpath import Path, Stream, Whole
+from rung.gateway import Gateway
+
+
+class PassedWhole(Whole):
+    """A plain call for a whole answer."""
+
+    __slots__ = ("_gateway", "_reply")
+
+    def __init__(self, path: Path, call: Call, gateway: Gateway, reply: Exchange) -> None:
+        super().__init__(path, call)
+        self._gateway, self._reply = gateway, reply
+
+    def come(self) -> None:
+        gateway, reply = self._gateway, self._reply
+        try:
+            answer = self.take()
+            if answer is None:
+                self._go_on()
+                return
+            if gateway.lines is not None or gateway.watchers.all:
+                gateway.tell(self.record(answer))
+            assert answer.body is not None
+            reply.whole(200, passed_head(self, answer), answer.body)
+        except Exception:
+            reply.failed()
+        reply.ended()
+
+    def cancel(self, msg: str) -> None:
+        self._go_on()
+        self._reply.cancel(msg)
+
+    def _go_on(self) -> None:
+        """By the slow path."""
+        self._reply.run(whole(self._gateway, self.hand_over(), self._reply.whole))
+
+
+class PassedStream(Stream):
+    """A plain call for a stream; whenever something is to be waited for but the model, the slow path does."""
+
+    __slots__ = ("_begun", "_gateway", "_heartbeat", "_last", "_loop", "_reply", "_state", "_timer")
+
+    def __init__(
+        self, path: Path, call: Call, gateway: Gateway, reply: Exchange, heartbeat: float, state: Mapping[str, Any]
+    ) -> None:
+        super().__init__(path, call)
+        self._gateway, self._reply, self._heartbeat, self._state = gateway, reply, heartbeat, state
+        self._begun = False
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self) -> bool:
+        sent = super().send()
+        if sent:
+            self._timer = self._loop.call_later(self._heartbeat, self._tick)
+        return sent
+
+    def come(self) -> None:
+        reply = self._reply
+        try:
+            event = self.take()
+            record = self.record
+            if event is None:
+                if self.odd:
+                    self._go_on()
+                return
+            assert record is not None
+            data = event.data
+            if not self._begun:
+                reply.begin(200, STREAM + climb_head(record))
+                self._begun = True
+            if not event.last:
+                if reply.push(data):
+                    record.keep(data)
+                    self._last = self._loop.time()
+                else:
+                    self.put_back(event)
+                    self._go_on()
+                return
+            record.keep(data)
+            # the bill is complete before the last chunk goes out
+            self._gateway.close(record, None)
+            reply.close(with_note(data, end_note(record)) + DONE)
+        except Exception as bug:
+            self._gateway.close(self.record or self.hand_over(), bug)
+            reply.failed()
+        self._stop()
+        self.end()
+        reply.ended()
+
+    def cancel(self, msg: str) -> None:
+        self._go_on()
+        self._reply.cancel(msg)
+
+    def _go_on(self) -> None:
+        """By the slow path."""
+        self._stop()
+        rest = Streamed(
+            self._gateway, self.hand_over(), self._reply, self._heartbeat, self._state, self._begun, self._last
+        )
+        self._reply.run(rest.run())
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        """Re-armed lazily: one timer a stream, looked at only when it could matter."""
+        left = self._last + self._heartbeat - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._tick)
+        else:
+            self._go_on()  # and says that we are there
