@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -91,7 +90,8 @@ def disk_free(path: Path) -> int:
     """Free bytes where `path` is or would be made."""
     while not path.exists() and path != path.parent:
         path = path.parent
-    return shutil.disk_usage(path).free
+    told = os.statvfs(path)
+    return told.f_bavail * told.f_frsize
 
 
 def _limited(groups: list[Path], proc: Path) -> tuple[int | None, int | None]:

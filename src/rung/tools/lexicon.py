@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from functools import cache
 from pathlib import Path
-from sys import intern
 from typing import TypeAlias
 
 Feature: TypeAlias = tuple[str, str]
@@ -41,7 +40,9 @@ class Lexicon:
     """
 
     def __init__(self) -> None:
-        self._word: list[str] = []  # per place: the word it waits for, "" if none
+        self._spelled = [""]
+        self._number = {"": 0}  # of a word in that list
+        self._word = array("H")  # per place: the number of the word it waits for, 0 if none
         self._next = array("i")  # the place after that word
         # Places reached from a place without a word, as chains: a list for each place took 4 MB.
         self._chain = array("i")  # per place: the first link of its chain, -1 if none
@@ -61,31 +62,33 @@ class Lexicon:
         self._starts.append(start)
 
     def root(self) -> Node:
-        return self.node(frozenset(self._closure(self._starts)))
+        return self._node(self._closure(self._starts))
 
     def words(self) -> frozenset[str]:
         """Every word that occurs in a phrase."""
-        return frozenset(self._word) - {"", "*", "#"}
+        return frozenset(self._spelled) - {"", "*", "#"}
 
     def node(self, places: frozenset[int]) -> Node:
         found = self._nodes.get(places)
         if found is None:
             if len(self._nodes) >= MOST_NODES:
                 self._nodes.clear()
-            ends = sorted(place for place in places if place in self._feature)
-            by_word: dict[str, list[int]] = {}
-            for place in places:
-                if self._word[place]:
-                    by_word.setdefault(self._word[place], []).append(self._next[place])
-            leaf = list(dict.fromkeys(self._feature[place] for place in ends))
-            found = self._nodes[places] = Node(self, by_word, leaf)
+            found = self._nodes[places] = self._node(places)
         return found
 
-    def after(self, places: list[int]) -> Node:
+    def _node(self, places: Set[int]) -> Node:
+        ends = sorted(place for place in places if place in self._feature)
+        by_word: dict[str, array[int]] = {}
+        for place in places:
+            if self._word[place]:
+                by_word.setdefault(self._spelled[self._word[place]], array("i")).append(self._next[place])
+        return Node(self, by_word, list(dict.fromkeys(self._feature[place] for place in ends)))
+
+    def after(self, places: Iterable[int]) -> Node:
         return self.node(frozenset(self._closure(places)))
 
     def _place(self) -> int:
-        self._word.append("")
+        self._word.append(0)
         self._next.append(-1)
         self._chain.append(-1)
         return len(self._word) - 1
@@ -106,7 +109,10 @@ class Lexicon:
                 if self._word[place]:  # it waits for another word already
                     waiting = self._place()
                     self._link(place, waiting)
-                self._word[waiting], self._next[waiting] = intern(tokens[at]), after
+                number = self._number.setdefault(tokens[at], len(self._spelled))
+                if number == len(self._spelled):
+                    self._spelled.append(tokens[at])
+                self._word[waiting], self._next[waiting] = number, after
                 at += 1
             place = after
         return place, at
@@ -122,7 +128,7 @@ class Lexicon:
             if tokens[at - 1] == "}":
                 return at
 
-    def _closure(self, places: list[int]) -> set[int]:
+    def _closure(self, places: Iterable[int]) -> set[int]:
         found: set[int] = set()
         waiting = list(places)
         while waiting:
@@ -141,7 +147,7 @@ class Node:
 
     __slots__ = ("_below", "_by_word", "_lexicon", "leaf")
 
-    def __init__(self, lexicon: Lexicon, by_word: dict[str, list[int]], leaf: list[Placed]) -> None:
+    def __init__(self, lexicon: Lexicon, by_word: dict[str, array[int]], leaf: list[Placed]) -> None:
         self._lexicon = lexicon
         self._by_word = by_word
         self._below: dict[str, Node] = {}
@@ -157,8 +163,8 @@ class Node:
             return None
         below = self._below.get(key)
         if below is None:
-            places = self._by_word.get(word, []) if key != "*" else []
-            below = self._below[key] = self._lexicon.after(places + (self._by_word["*"] if key[0] == "*" else []))
+            places = [*self._by_word[word]] if key != "*" else []
+            below = self._below[key] = self._lexicon.after([*places, *(self._by_word["*"] if key[0] == "*" else ())])
         return below
 
 
