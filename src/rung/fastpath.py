@@ -244,7 +244,11 @@ class Stream(Passage):
         self._flow.waiting, self.odd = event, True
 
     def end(self) -> None:
-        """All has been taken, or nothing more will be."""
+        """All has been taken."""
+        self._response.leave()
+
+    def give_up(self) -> None:
+        """Nothing more will be taken."""
         self._response.close()
 
     def hand_over(self) -> Climb:

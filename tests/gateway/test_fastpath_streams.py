@@ -77,6 +77,8 @@ STREAMS = {
     "too long to keep": [*said(*["x" * 300_000] * 4), *TAIL],
 }
 
+AGAIN = completion_stream("once more")  # one for all: it tells when it was made
+
 RAW = {
     "a length": lambda: reply(b"".join(STREAMS["the usual"]), headers={"content-type": "text/event-stream"}),
     "a whole answer": lambda: GOOD,
@@ -85,15 +87,12 @@ RAW = {
     "a bad request": lambda: reply({"error": {"message": "bad", "param": "messages"}}, 400),
     "a failed tool call": lambda: reply({"error": FAILED}, 400),
     "a rate limit": lambda: reply({"error": {"message": "slow down"}}, 429, {"retry-after": "30"}),
-    "a limit told": lambda: completion_stream("a b c").replace(
+    "a limit told": lambda: AGAIN.replace(
         b"\r\n\r\n", b"\r\nx-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 42s\r\n\r\n", 1
     ),
-    "simulated": lambda: completion_stream("a b c").replace(b"\r\n\r\n", b"\r\nx-rung-simulated: true\r\n\r\n", 1),
-    "another success": lambda: completion_stream("a b c").replace(b"200", b"201", 1),
+    "simulated": lambda: AGAIN.replace(b"\r\n\r\n", b"\r\nx-rung-simulated: true\r\n\r\n", 1),
+    "another success": lambda: AGAIN.replace(b"200", b"201", 1),
 }
-
-
-AGAIN = completion_stream("once more")  # one for all: it tells when it was made
 
 
 async def turns(count=30):
@@ -124,12 +123,17 @@ def chunked(frames):
     return [b"%x\r\n%b\r\n" % (len(part), part) for part in frames]
 
 
+def ended(parts):
+    """The last of them and the end of the body in one."""
+    return [*parts[:-1], b"".join((*parts[-1:], END))]
+
+
 WAYS = {
     "at once": lambda frames: stream_reply([b"".join(frames)] if frames else []),
     "in one write": stream_reply,
-    "one by one": lambda frames: in_pieces([HEAD, *chunked(frames), END]),
-    "from the middle on": lambda frames: in_pieces([HEAD + b"".join(chunked(frames[:3])), *chunked(frames[3:]), END]),
-    "in odd pieces": lambda frames: in_pieces(pieces(stream_reply(frames), 97)[:200] or [HEAD + END]),
+    "one by one": lambda frames: in_pieces([HEAD, *ended(chunked(frames))]),
+    "from the middle on": lambda frames: in_pieces([HEAD + b"".join(chunked(frames[:3])), *ended(chunked(frames[3:]))]),
+    "in odd pieces": lambda frames: in_pieces([HEAD, *ended(pieces(b"".join(chunked(frames)), 97))]),
     "cut off": lambda frames: in_pieces([HEAD + b"".join(chunked(frames[:3]))], cut=True),
     "cut before": lambda frames: in_pieces([HEAD[:40]], cut=True),
 }
@@ -180,7 +184,7 @@ async def test_whatever_answer_comes_both_ways_end_the_same(seen, name):
 async def test_whatever_is_asked_both_ways_end_the_same(seen, options):
     found = []
     for fast in (True, False):
-        async with seen(completion_stream("a b c"), fast=fast) as there:
+        async with seen(AGAIN, fast=fast) as there:
             body = request(stream=True, stream_options=options, seed=7)
             answers = [await there.ask(body), await there.ask(body), await there.ask(request(seed=7))]
             found.append((*answers, *there.kept()))
@@ -341,6 +345,16 @@ async def test_a_connection_that_was_closed_meanwhile_is_dialled_anew(seen):
         assert len(there.upstream.received) == 3
 
 
+@pytest.mark.parametrize("fast", [True, False])
+async def test_a_stream_whose_end_comes_after_its_last_event_costs_no_connection(seen, fast):
+    async with seen(in_pieces([HEAD, *chunked([BEGIN, *WORDS, *TAIL]), END]), fast=fast) as there:
+        for number in range(3):
+            status, _, body = await there.ask(request(f"question {number}", stream=True))
+            assert (status, body.endswith(DONE)) == (200, True)
+            await turns(200)
+        assert there.upstream.connections == 1
+
+
 async def test_what_fails_before_its_first_content_goes_on_where_the_slow_path_would(seen):
     bad = stream_reply([BEGIN, frame(error={"message": "down"})])
     async with seen(bad, completion_stream("a b c")) as there:
@@ -375,7 +389,7 @@ async def test_the_same_call_waits_for_the_one_on_its_way(seen):
 async def test_whoever_watches_is_told_the_same(seen):
     found = []
     for fast in (True, False):
-        async with seen(completion_stream("a b c"), fast=fast) as there:
+        async with seen(AGAIN, fast=fast) as there:
             watcher = there.gateway.watchers.join()
             await there.ask(request(stream=True))
             told, _ = await watcher.next(5)

@@ -294,6 +294,34 @@ async def test_time_of_a_slow_reader_is_not_the_servers_silence() -> None:
     assert fault_code(fed) == "idle_timeout"
 
 
+async def test_after_its_last_event_a_body_may_still_end_and_the_connection_serve_again() -> None:
+    fed = Fed(whole=False)
+    fed.feed(CHUNKED + b"\r\n5\r\nevent\r\n")
+    fed.response.leave()
+    assert fed.owner.released == []
+    fed.feed(b"4\r\nrest\r\n", b"0\r\n\r\n")
+    assert fed.owner.released == [fed.connection]
+    fed.ask()
+    fed.feed(CHUNKED + b"\r\n" + chunked(b"x" * 40_000))  # its limits hold no longer
+    assert len(fed.response.body) == 40_000
+    fed.clock.advance(3)
+    assert not fed.transport.closed
+
+
+@pytest.mark.parametrize("rest", ["nothing", "for ever", "too much"])
+async def test_a_body_that_does_not_end_is_not_waited_for(rest: str) -> None:
+    fed = Fed(whole=False)
+    fed.feed(CHUNKED + b"\r\n5\r\nevent\r\n")
+    fed.response.leave()
+    if rest == "too much":
+        fed.feed(b"5000\r\n" + b"x" * 0x5000)
+    for _ in range(12):
+        fed.feed(b"1\r\nx\r\n" if rest == "for ever" else b"")
+        fed.clock.advance(0.1)
+    assert fed.transport.closed
+    assert fed.owner.released == []
+
+
 async def test_quick_exchanges_share_one_timer() -> None:
     fed = Fed()
     for _ in range(100):

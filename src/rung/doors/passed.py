@@ -95,11 +95,12 @@ class PassedStream(Stream):
             # the bill is complete before the last chunk goes out
             self._gateway.close(record, None)
             reply.close(with_note(data, end_note(record)) + DONE)
+            self.end()
         except Exception as bug:
             self._gateway.close(self.record or self.hand_over(), bug)
+            self.give_up()
             reply.failed()
         self._stop()
-        self.end()
         reply.ended()
 
     def cancel(self, msg: str) -> None:

@@ -81,7 +81,9 @@ class Flow:
                     yield event
                 if relay.done:
                     break
-            yield self.end()
+            last = self.end()
+            response.leave()
+            yield last
         except (ServerFault, RejectedFault):
             if relay.spoke or not await rescue(self._call, answer, relay.broken):
                 raise

@@ -183,6 +183,7 @@ class Native(ABC):
                     break
             reader.rest(frames.pending)
             self._conclude(call, model, reader, nothing_sent=not sent)
+            response.leave()
             out, content = reader.writer.take()
             yield Event(out + reader.writer.end(reader.usage), content, True)
         finally:

@@ -10,6 +10,7 @@ import httptools
 
 from rung.errors import BadAnswerFault, ConnectFault, Fault, TimeoutFault
 from rung.wire.decoding import Decoder, DecodingError
+from rung.wire.framing import framing, uncoded
 from rung.wire.origin import Deadlines, Limits
 from rung.wire.outbox import Outbox
 from rung.wire.response import Response
@@ -23,7 +24,8 @@ _HIGH_WATER = 262144
 _TIMER_SLACK = 0.001
 """seconds: uvloop's clock and timers count milliseconds"""
 
-_LENGTH, _TRANSFER, _ENCODING = b"content-length", b"transfer-encoding", b"content-encoding"
+LINGER, _REST = 1.0, 16384
+"""seconds and bytes that the rest of a body may take which nobody reads, for the connection to serve again"""
 
 
 class Owner(Protocol):
@@ -84,7 +86,6 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self._owner = owner
         self._outbox = outbox
-        self._max_body = owner.limits.body_bytes
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None
@@ -102,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._answered = self._done = self._extra = self._head_done = self._interim = False
         self._told = self._until_eof = self._reading_paused = False
         self._ends = self._received = self._silent = self._taken = 0
+        self._max_body = self._owner.limits.body_bytes
         self._decoder: Decoder | None = None
         self._outgoing: memoryview | None = None
 
@@ -160,6 +162,15 @@ class Connection(asyncio.Protocol):
             self._due = min(self._loop.time() + self._deadlines.idle, self._total_at)
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
+
+    def linger(self) -> None:
+        """Nobody reads on: what is still to come of the body may come, if it is short and comes soon."""
+        self._whole = True  # nobody is to be woken
+        self._max_body = self._received + _REST
+        self._due = self._total_at = min(self._total_at, self._loop.time() + LINGER)
+        if self._due < self._armed_at:
+            self._arm(self._due)
+        self.resume()
 
     def drop(self) -> None:
         """Close at once. A response still under way must have been failed or detached before."""
@@ -355,27 +366,15 @@ class Connection(asyncio.Protocol):
             self._done = self._extra = True  # with nothing in `_parts`, where it `_ends`
 
     def _frame(self, status: int) -> None:
-        """Check what the head says of the body. llhttp refuses most nonsense before; this is the rest."""
-        headers = self._headers
-        fields = dict(headers)
-        length, transfer, encoding = fields.get(_LENGTH), fields.get(_TRANSFER), fields.get(_ENCODING)
-        lengths = 1
-        if len(fields) < len(headers):
-            lengths = sum(name == _LENGTH for name, _ in headers)
-            encoding = b",".join([value for name, value in headers if name == _ENCODING])
-        if lengths > 1 or (length is not None and transfer is not None):
-            raise BadAnswerFault(f"{self._owner.label} sent conflicting lengths", code="bad_framing")
+        length, until_eof, coding = framing(self._headers, self._owner.label)
         if status in (204, 304) or self._head_only:
             return
-        if length is not None:
-            if int(length) > self._max_body:
-                raise self._over_body_limit()
-        else:
-            self._until_eof = transfer is None or not transfer.lower().endswith(b"chunked")
-        coding = encoding.strip().lower().decode("latin-1") if encoding else ""
-        if coding and coding != "identity":
+        if length > self._max_body:
+            raise self._over_body_limit()
+        self._until_eof = until_eof
+        if coding:
             self._decoder = Decoder(coding)
-            headers[:] = [header for header in headers if header[0] not in (_ENCODING, _LENGTH)]
+            self._headers[:] = uncoded(self._headers)
 
     def on_message_complete(self) -> None:
         if self._interim:

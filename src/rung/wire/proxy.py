@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rung.errors import BadAnswerFault, ConfigError, ConnectFault, Fault, TimeoutFault
 from rung.wire.client import Client, check_private, check_request, plain
+from rung.wire.connection import LINGER
 from rung.wire.origin import Deadlines, Origin
 from rung.wire.response import Response
 
@@ -242,6 +243,9 @@ class _Relay:
 
     def resume(self) -> None:
         self._room.set()
+
+    def linger(self) -> None:
+        asyncio.get_running_loop().call_later(LINGER, self.drop)
 
     def drop(self) -> None:
         self._answer.close()

@@ -18,6 +18,8 @@ class Source(Protocol):
 
     def resume(self) -> None: ...
 
+    def linger(self) -> None: ...
+
     def drop(self) -> None: ...
 
 
@@ -111,6 +113,14 @@ class Response(msgspec.Struct, eq=False):
             if self.fault is None:
                 self.fault = BadAnswerFault("the response was closed before its end")
             source.drop()
+
+    def leave(self) -> None:
+        """Nobody reads on, for all that matters has come: the connection may serve again once the body has ended, if
+        that is soon. Servers often send the end of a stream after its last event."""
+        source, self._source, self.then = self._source, None, None
+        if source is not None:
+            self.parts.clear()
+            source.linger()
 
     # What follows is for the client and the connection.
 
