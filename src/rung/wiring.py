@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from rung import __version__
@@ -231,8 +232,11 @@ class Wiring:
     def _price(self, provider: str) -> Callable[[str, Usage], int | None]:
         prices, prompts, cached = self._prices, self._prompts, has_cache(provider)
 
+        of = lru_cache(REMEMBERED)(lambda model: prices.price(f"{provider}:{model}"))
+
         def price(model: str, usage: Usage) -> int | None:
-            cost = prices.cost(f"{provider}:{model}", usage)
+            known = of(model)
+            cost = None if known is None else known.cost(usage)
             return cost + prompts.dues(provider) if cached and cost is not None else cost
 
         return price

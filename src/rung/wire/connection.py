@@ -116,11 +116,11 @@ class Connection(asyncio.Protocol):
     def start(
         self, head: bytes, body: bytes, deadlines: Deadlines, total_at: float, *, whole: bool, head_only: bool
     ) -> Response:
-        """Write a request; the returned response wakes its waiter when the head (`whole`: the body) has come.
+        """Write a request; the returned response is woken when the head (`whole`: the body) has come.
 
         `total_at` is on the loop's clock. `head_only`: the answer has no body whatever its headers say.
         """
-        response = self._response = Response(self, self._loop.create_future(), whole, parts=self._parts)
+        response = self._response = Response(self, whole, parts=self._parts)
         if self.uses:
             self._reset()
         self.uses += 1

@@ -194,7 +194,7 @@ class _Relay:
         self._room = asyncio.Event()
         self._room.set()
         self._task: asyncio.Task[None] | None = None
-        self.response = Response(self, None, whole)
+        self.response = Response(self, whole)
         self.response.status = answer.status
         decoded = b"content-encoding" in (name.lower() for name, _ in answer.raw_headers)
         hidden = (b"content-encoding", b"content-length") if decoded else ()

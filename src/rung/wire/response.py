@@ -38,8 +38,8 @@ class Response(msgspec.Struct, eq=False):
     """
 
     _source: Source | None
-    waiter: asyncio.Future[None] | None
     _whole: bool
+    waiter: asyncio.Future[None] | None = None
     status: int = 0
     headers: list[tuple[bytes, bytes]] = []
     body: bytes = b""
@@ -96,12 +96,13 @@ class Response(msgspec.Struct, eq=False):
 
     async def arrived(self) -> Response:
         """Wait for the head, or the whole answer where that was asked for; -> itself. Raises its `fault`."""
-        try:
-            if self.waiter is not None:
-                await self.waiter
-        except asyncio.CancelledError:
-            self.close()
-            raise
+        if self._source is not None and (self._whole or not self.status):
+            self.waiter = waiter = self._source.new_waiter()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.close()
+                raise
         if self.fault is not None:
             raise self.fault
         return self
