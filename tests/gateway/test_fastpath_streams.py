@@ -407,7 +407,7 @@ async def test_whoever_watches_is_told_the_same(seen):
 async def test_a_bug_cuts_the_answer_and_leaves_nothing_behind(seen, monkeypatch, begun):
     logged = []
     monkeypatch.setattr("rung.doors.exchange.log.exception", logged.append)
-    where = "end_note" if begun else "climb_head"
+    where = "end_note" if begun else "passed_head"
     async with seen(in_pieces([HEAD, *ended(chunked([BEGIN, *WORDS, *TAIL]))])) as there:
         with monkeypatch.context() as broken:
             broken.setattr(f"rung.doors.passed.{where}", lambda *_: 1 / 0)

@@ -10,9 +10,11 @@ from rung.call import Call
 from rung.completion import DONE
 from rung.doors.climbed import STREAM, Streamed, whole
 from rung.doors.exchange import Exchange
-from rung.doors.reply import climb_head, end_note, passed_head, with_note
+from rung.doors.reply import JSON, end_note, head, passed_head, usd, with_note
 from rung.fastpath import Path, Stream, Whole
 from rung.gateway import Gateway
+
+JSON_HEAD = head([JSON])
 
 
 class PassedWhole(Whole):
@@ -34,7 +36,8 @@ class PassedWhole(Whole):
             if gateway.lines is not None or gateway.watchers.all:
                 gateway.tell(self.record(answer))
             assert answer.body is not None
-            reply.whole(200, passed_head(self, answer), answer.body)
+            cost = b"%bx-rung-cost-usd: %b\r\n" % (JSON_HEAD, usd(answer.evidence.cost).encode("ascii"))
+            reply.whole(200, passed_head(self, answer, cost), answer.body)
         except Exception:
             reply.failed()
         reply.ended()
@@ -81,7 +84,8 @@ class PassedStream(Stream):
             assert record is not None
             data = event.data
             if not self._begun:
-                reply.begin(200, STREAM + climb_head(record))
+                assert record.answer is not None
+                reply.begin(200, passed_head(self, record.answer, STREAM))
                 self._begun = True
             if not event.last:
                 if reply.push(data):

@@ -79,14 +79,13 @@ def usd(pico: int | None) -> str:
     return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".")
 
 
-def passed_head(passage: Passage, answer: Answer) -> bytes:
-    """All headers of an answer that came by the fast path."""
+def passed_head(passage: Passage, answer: Answer, first: bytes) -> bytes:
+    """The headers of an answer that comes by the fast path: `first` and what `climb_head` would say."""
     call, evidence = passage.call, answer.evidence
     steps = ("exact", "declined", "miss", answer.rung, "answered", "")
     known, form = _same(steps, answer.rung, answer.model, False, evidence.simulated, (), "", "", ())
     own = form % (call.request_id, passage.looked, passage.took, (time.monotonic() - call.started) * 1e3)
-    cost = f"{JSON}\r\nx-rung-cost-usd: {usd(evidence.cost)}\r\n{own}"
-    return cost.encode("ascii") + known
+    return b"".join((first, own.encode("ascii"), known))
 
 
 def climb_head(record: Climb) -> bytes:

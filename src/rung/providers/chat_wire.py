@@ -196,10 +196,10 @@ def _only_words(reply: _Reply) -> bool:
         return False
     choice = choices[0]
     delta = choice.delta
-    if delta is None or choice.finish_reason is not None:
+    if delta is None or choice.finish_reason is not None or not delta.content:
         return False
     text, *others = astuple(delta)
-    return others == _NOTHING_ELSE and type(text) is str and text != "" and not text.isspace()
+    return others == _NOTHING_ELSE and type(text) is str and not text.isspace()
 
 
 _NOTHING_ELSE = [None] * (len(_Text.__struct_fields__) - 1)

@@ -240,8 +240,14 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self.fail(BadAnswerFault(f"{self._owner.label} switched protocols, which was not asked for"))
             return
-        if (len(parts) > before or self._decoder is not None) and (fault := self._body_came(before)):
-            self.fail(fault)
+        if self._extra or self._decoder is not None:
+            self._decode(parts, before)
+        if len(parts) > before:
+            self._silent = 0
+            self._received += sum(map(len, parts[before:]))
+            if self._received > self._max_body:
+                self.fail(self._over_body_limit())
+        if self._response is None:
             return
         if self._done:
             self._finish(response)
@@ -262,20 +268,15 @@ class Connection(asyncio.Protocol):
                 assert self._transport is not None
                 self._transport.pause_reading()
 
-    def _body_came(self, before: int) -> Fault | None:
-        """Account for the pieces of body from `before` on; -> what is wrong with them."""
-        parts = self._parts
+    def _decode(self, parts: list[bytes], start: int) -> None:
+        """Make of the pieces of body from `start` on what they should be."""
         if self._done:
             del parts[self._ends :]  # what follows the answer is not ours
-        if len(parts) > before:
-            self._silent = 0
         try:
             if self._decoder is not None:
-                self._decoder.feed_all(parts, before, self._max_body - self._received, last=self._done)
+                self._decoder.feed_all(parts, start, self._max_body - self._received, last=self._done)
         except DecodingError as error:
-            return BadAnswerFault(f"bad answer from {self._owner.label}: {error}")
-        self._received += sum(map(len, parts[before:]))
-        return self._over_body_limit() if self._received > self._max_body else None
+            self.fail(BadAnswerFault(f"bad answer from {self._owner.label}: {error}"))
 
     def eof_received(self) -> bool:
         # Over TLS this is a proper end (close_notify) on uvloop; asyncio reports any end of the TCP stream so.
