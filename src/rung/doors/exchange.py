@@ -49,6 +49,9 @@ _FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 
 _BODILESS = frozenset({204, 304})
 
+_NO_MORE = b"0\r\n\r\n"
+"""the chunk that ends a body"""
+
 
 def status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
@@ -265,17 +268,23 @@ class Exchange(msgspec.Struct, eq=False):
         return True
 
     def close(self, body: bytes) -> None:
-        """The last piece of a stream, which waits for nothing."""
-        if not self.started:
-            self._write(body, True)
-            body = b""
-        self._write(body, False)
-
-    def _write(self, body: bytes, more: bool) -> None:
+        """The last piece of a stream, perhaps all of it. It waits for nothing."""
         if self.gone:
             return
+        if self.started:
+            data = self._next(body, False)
+        else:
+            data = self._first(body, True)
+            if self._chunked:
+                data += _NO_MORE
+        self._put(data, False)
+
+    def _write(self, body: bytes, more: bool) -> None:
+        if not self.gone:
+            self._put(self._next(body, more) if self.started else self._first(body, more), more)
+
+    def _put(self, data: bytes, more: bool) -> None:
         connection = self._connection
-        data = self._next(body, more) if self.started else self._first(body, more)
         self.started = True
         if data:
             connection.put(connection.transport, data)
@@ -336,7 +345,7 @@ class Exchange(msgspec.Struct, eq=False):
         """A piece of the body, framed."""
         if self._chunked:
             chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            return chunk if more else chunk + b"0\r\n\r\n"
+            return chunk if more else chunk + _NO_MORE
         if self._silent:
             return b""
         if self._remaining >= 0:
