@@ -179,8 +179,11 @@ class OpenAICompatible:
         name = _quoted(model)
         rule = self._rules.of(model)
         changes = None if self._untouched(call, rule) else self._changes(body, rule, evidence)
-        if changes is None and "model" in body and (usual := self._usual(call, name)) is not None:
-            return usual
+        if changes is None and "model" in body:
+            # the usual call: nothing but the model, and perhaps the asking for usage
+            raw = replace_text(call.raw, "model", body["model"], name)
+            if raw is not None and (usual := self._asking_usage(call, raw)) is not None:
+                return usual
         ask_usage = self._asks_usage(call)
         changed, gone = changes or ({}, [])
         replace = {"model": name, **changed}
@@ -193,10 +196,9 @@ class OpenAICompatible:
         """Has the provider to be asked for the usage of a stream, since the caller did not?"""
         return call.stream and self.endpoint.usage_in_stream and not call.include_usage
 
-    def _usual(self, call: Call, name: bytes) -> bytes | None:
-        """The caller's bytes with another model, and perhaps the asking for usage; None if that is not plain to do."""
-        raw = replace_text(call.raw, "model", call.body["model"], name)
-        if raw is None or not self._asks_usage(call):
+    def _asking_usage(self, call: Call, raw: bytes) -> bytes | None:
+        """`raw`, which asks for the usage if that has to be asked for; None if that is not plain to do."""
+        if not self._asks_usage(call):
             return raw
         if "stream_options" in call.body:
             return None
@@ -272,7 +274,9 @@ class Straight:
         adapter = self._adapter
         if not adapter._untouched(call, self._rule):
             return None
-        sent = adapter._usual(call, self._quoted)
+        sent = replace_text(call.raw, "model", call.body["model"], self._quoted)
+        if sent is not None and call.stream:
+            sent = adapter._asking_usage(call, sent)
         if sent is None:
             return None
         end, target, whole = adapter.endpoint, adapter._target, not call.stream

@@ -24,8 +24,10 @@ _HIGH_WATER = 262144
 _TIMER_SLACK = 0.001
 """seconds: uvloop's clock and timers count milliseconds"""
 
-LINGER, _REST = 1.0, 16384
-"""seconds and bytes that the rest of a body may take which nobody reads, for the connection to serve again"""
+_BODILESS = frozenset((204, 304))
+
+LINGER = 1.0
+"""seconds that the rest of a body may take which nobody reads, for the connection to serve again"""
 
 
 class Owner(Protocol):
@@ -86,6 +88,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self._owner = owner
         self._outbox = outbox
+        self._max_body = owner.limits.body_bytes
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None
@@ -103,7 +106,6 @@ class Connection(asyncio.Protocol):
         self._answered = self._done = self._extra = self._head_done = self._interim = False
         self._told = self._until_eof = self._reading_paused = False
         self._ends = self._received = self._silent = self._taken = 0
-        self._max_body = self._owner.limits.body_bytes
         self._decoder: Decoder | None = None
         self._outgoing: memoryview | None = None
 
@@ -164,13 +166,11 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def linger(self) -> None:
-        """Nobody reads on: what is still to come of the body may come, if it is short and comes soon."""
-        self._whole = True  # nobody is to be woken
-        self._max_body = self._received + _REST
+        """Nobody reads on: what is still to come of the body may come, if it comes soon."""
+        self.resume()
         self._due = self._total_at = min(self._total_at, self._loop.time() + LINGER)
         if self._due < self._armed_at:
             self._arm(self._due)
-        self.resume()
 
     def drop(self) -> None:
         """Close at once. A response still under way must have been failed or detached before."""
@@ -362,20 +362,16 @@ class Connection(asyncio.Protocol):
         assert self._response is not None
         self._response.status = status
         self._head_done = True
-        self._frame(status)
+        length, until_eof, coding = framing(self._headers, self._owner.label)
         if self._head_only:
             self._done = self._extra = True  # with nothing in `_parts`, where it `_ends`
-
-    def _frame(self, status: int) -> None:
-        length, until_eof, coding = framing(self._headers, self._owner.label)
-        if status in (204, 304) or self._head_only:
-            return
-        if length > self._max_body:
-            raise self._over_body_limit()
-        self._until_eof = until_eof
-        if coding:
-            self._decoder = Decoder(coding)
-            self._headers[:] = uncoded(self._headers)
+        elif status not in _BODILESS:
+            if length > self._max_body:
+                raise self._over_body_limit()
+            self._until_eof = until_eof
+            if coding:
+                self._decoder = Decoder(coding)
+                self._headers[:] = uncoded(self._headers)
 
     def on_message_complete(self) -> None:
         if self._interim:
