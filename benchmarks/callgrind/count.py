@@ -43,6 +43,8 @@ CASES = {  # what to ask, calls before and in the window
     "proxied": (["-m", "mock:mock"], 200, 150),
     # chunks so far apart that each is read alone, however slow valgrind is
     "proxied stream": (["-m", "mock:mock-0-10", "-s"], 20, 30),
+    # so close that most of a stream is read at once
+    "streams at once": (["-m", "mock:mock", "-s", "-c", "16"], 200, 400),
     "exact hit": (["-m", "mock:mock", "-f"], 200, 150),
     "auto": (["-m", "auto"], 200, 150),
 }

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rung.local.bandwidth import Probe
 from rung.local.catalogue import rows
 from rung.local.doctor import Candidate, Finding, examine
 from rung.local.fit import MiB
 from rung.local.hardware import Hardware
 from rung.local.known import known
+from rung.local.predict import Probe
 
 GiB = 1024 * MiB
 MACHINES = (

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from typing import Any
 
 from rung.answer import Answer, Event
 from rung.call import DEFAULT_DEADLINE, Call, Early
@@ -66,10 +67,11 @@ class Paths:
 class Path:
     """The way of plain calls to one model: the exact cache, then the model.
 
-    `ledger`: None where none is kept. `longest`: bytes of a call that may take it.
+    `ledger`: None where none is kept. `longest`: bytes of a call that may take it. `found`: whatever the door has found
+    out about answers that came this way.
     """
 
-    __slots__ = ("breaker", "budget", "deadlines", "exact", "ledger", "longest", "rung", "straight")
+    __slots__ = ("breaker", "budget", "deadlines", "exact", "found", "ledger", "longest", "rung", "straight")
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class Path:
         self.exact, self.rung, self.breaker, self.budget, self.ledger = exact, rung, breaker, budget, ledger
         self.straight, self.deadlines = straight, deadlines
         self.longest = min(LONGEST, rung.context)
+        self.found: dict[Any, Any] = {}
 
 
 class Passage(ABC):
@@ -93,7 +96,7 @@ class Passage(ABC):
         looked: milliseconds the exact cache took; took: and the model, up to its first content.
     """
 
-    __slots__ = ("_asked", "_key", "_path", "_response", "_ticket", "call", "looked", "took")
+    __slots__ = ("_asked", "_key", "_response", "_ticket", "call", "looked", "path", "took")
 
     _asked: float
     _key: bytes
@@ -103,7 +106,7 @@ class Passage(ABC):
     took: float
 
     def __init__(self, path: Path, call: Call) -> None:
-        self._path, self.call = path, call
+        self.path, self.call = path, call
 
     @abstractmethod
     def come(self) -> None:
@@ -111,7 +114,7 @@ class Passage(ABC):
 
     def send(self) -> bool:
         """Ask the model, if nobody has an answer and it can be asked at once; else False, and nothing has been done."""
-        path, call = self._path, self.call
+        path, call = self.path, self.call
         started = time.monotonic()
         if len(call.raw) > path.longest or not path.breaker.free:
             return False
@@ -134,7 +137,7 @@ class Passage(ABC):
         return self._climb([self._looked()])
 
     def _climb(self, attempts: list[Attempt]) -> Climb:
-        path = self._path
+        path = self.path
         return Climb(self.call, attempts, begun=True, rungs=(path.exact, path.rung), asked=[path.exact])
 
     def _looked(self) -> Attempt:
@@ -148,7 +151,7 @@ class Whole(Passage):
 
     def take(self) -> Answer | None:
         """The answer, if it is the usual one, kept and written down; None, and nothing has been done, if not."""
-        path, call = self._path, self.call
+        path, call = self.path, self.call
         answer = path.straight.read(self._response)
         if answer is None:
             return None
@@ -167,7 +170,7 @@ class Whole(Passage):
         return answer
 
     def _attempts(self, answer: Answer) -> list[Attempt]:
-        evidence, rung = answer.evidence, self._path.rung
+        evidence, rung = answer.evidence, self.path.rung
         answered = Attempt(rung.name, rung.model, "answered", "", self.took, evidence.usage, evidence.cost)
         return [self._looked(), answered]
 
@@ -198,7 +201,7 @@ class Stream(Passage):
         """What may be passed on of what has come; None if that is nothing yet, or if it is `odd`."""
         response, flow, event = self._response, self._flow, None
         if flow is None:
-            path = self._path
+            path = self.path
             flow = self._flow = path.straight.flow(self.call, response, path.deadlines.idle)
             if flow is None:
                 self.odd = True
@@ -226,7 +229,7 @@ class Stream(Passage):
 
     def _commit(self, flow: Flow) -> None:
         """The first content has come."""
-        path, rung, answer = self._path, self._path.rung, flow.answer
+        path, rung, answer = self.path, self.path.rung, flow.answer
         self.took = (time.monotonic() - self._asked) * 1e3
         answer.rung = rung.name
         flow.waiting = None
@@ -260,7 +263,7 @@ class Stream(Passage):
             return record
         assert flow is not None
         self._response.then = None
-        self._path.straight.events(flow)
+        self.path.straight.events(flow)
         return record
 
 

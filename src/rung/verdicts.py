@@ -19,13 +19,13 @@ from rung.config import Settings
 from rung.errors import RungError
 from rung.ladder.task import classify, warm
 from rung.ladder.trust.compare import comparator_for
-from rung.local.bandwidth import Probe, probe
+from rung.local.bandwidth import probe
 from rung.local.catalogue import Row, rows
 from rung.local.fit import default_model, room_and_ram
 from rung.local.hardware import Hardware, look
 from rung.local.installed import models_here, serving
 from rung.local.known import Known, known
-from rung.local.predict import pace
+from rung.local.predict import Probe, pace
 from rung.local.trial import measured_here
 from rung.local.upkeep import Kept, kept
 from rung.providers.estimate import estimate_tokens

@@ -9,11 +9,10 @@ from click.testing import CliRunner, Result
 from rung.cli import doctor
 from rung.errors import ModelFileError
 from rung.local import setup
-from rung.local.bandwidth import Probe
 from rung.local.discover import Found
 from rung.local.gguf import Header
 from rung.local.hardware import Hardware
-from rung.local.predict import Measured
+from rung.local.predict import Measured, Probe
 from rung.local.tuning import Tuning
 from rung.wire.origin import Origin
 

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from rung import verdicts
 from rung.cli import verdict as cli
 from rung.local import upkeep
-from rung.local.bandwidth import Probe
 from rung.local.hardware import Hardware
+from rung.local.predict import Probe
 from rung.store.ledger import ClimbRow, Ledger
 from rung.store.writer import Writer
 

@@ -7,13 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from local_fakes import model
 
-from rung.local.bandwidth import Probe
 from rung.local.catalogue import rows
 from rung.local.doctor import Candidate, examine, rule_of_thumb
 from rung.local.fit import MARGIN, fits, least_ram
 from rung.local.hardware import Gpu, Hardware
 from rung.local.known import known
-from rung.local.predict import Measured
+from rung.local.predict import Measured, Probe
 
 GiB = 1024**3
 ALL = [*rows(), *known()]

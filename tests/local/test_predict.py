@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from rung.local.bandwidth import Probe, probe
+from rung.local.bandwidth import probe
 from rung.local.catalogue import row
-from rung.local.predict import TASKS, Measured, pace, seconds
+from rung.local.predict import TASKS, Measured, Probe, pace, seconds
 
 ONE, TWO = Probe(1, 20.5e9, 850e6), Probe(2, 38e9, 1700e6)
 

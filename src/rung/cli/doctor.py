@@ -15,7 +15,7 @@ import orjson
 from rung.config.paths import paths
 from rung.errors import ModelFileError
 from rung.local import catalogue, discover
-from rung.local.bandwidth import Probe, probe
+from rung.local.bandwidth import probe
 from rung.local.build import compiled_for, engine_version
 from rung.local.doctor import Candidate, Finding, examine, rule_of_thumb
 from rung.local.fit import Room, no_room, room_for
@@ -24,6 +24,7 @@ from rung.local.gguf import read_header
 from rung.local.hardware import Hardware, disk_free, look
 from rung.local.installed import serving
 from rung.local.known import known
+from rung.local.predict import Probe
 from rung.local.remote import remote_header
 from rung.local.setup import describe, find_setup, setup_for, tuning_of
 from rung.local.trial import measured_here, recall, remember, trial

@@ -81,9 +81,11 @@ def usd(pico: int | None) -> str:
 
 def passed_head(passage: Passage, answer: Answer, first: bytes) -> bytes:
     """The headers of an answer that comes by the fast path: `first` and what `climb_head` would say."""
-    call, evidence = passage.call, answer.evidence
-    steps = ("exact", "declined", "miss", answer.rung, "answered", "")
-    known, form = _same(steps, answer.rung, answer.model, False, evidence.simulated, (), "", "", ())
+    call, simulated, found = passage.call, answer.evidence.simulated, passage.path.found
+    if simulated not in found:
+        steps = ("exact", "declined", "miss", answer.rung, "answered", "")
+        found[simulated] = _same(steps, answer.rung, answer.model, False, simulated, (), "", "", ())
+    known, form = found[simulated]
     own = form % (call.request_id, passage.looked, passage.took, (time.monotonic() - call.started) * 1e3)
     return b"".join((first, own.encode("ascii"), known))
 

@@ -7,25 +7,18 @@ what a core computes. Both let other threads run meanwhile.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import blake2b
+
+from rung.local.predict import Probe
 
 _BUFFER = 128 * 1024 * 1024
 """bytes; larger than any cache it should not be measured in, shared by all threads"""
 
 _STEP = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What `threads` threads did together. `read`: bytes/s of memory. `compute`: bytes/s through BLAKE2b."""
-
-    threads: int
-    read: float
-    compute: float
 
 
 def probe(threads: int, *, seconds: float = 1.0, buffer: int = _BUFFER) -> Probe:
@@ -34,8 +27,6 @@ def probe(threads: int, *, seconds: float = 1.0, buffer: int = _BUFFER) -> Probe
 
 
 def _read(threads: int, seconds: float, size: int) -> float:
-    import ctypes  # noqa: PLC0415  half a megabyte and 4 ms of every start, which only who measures needs
-
     held = bytearray(b"\x01") * size  # touched: untouched pages would all be one page of zeros
     window = (ctypes.c_char * size).from_buffer(held)
     start, part = ctypes.addressof(window), size // threads

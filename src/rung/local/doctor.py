@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from rung.local.bandwidth import Probe
 from rung.local.fit import MARGIN, MiB, Room, Shape, room_and_ram
 from rung.local.hardware import Hardware
-from rung.local.predict import TASKS, Measured, Pace, Weights, pace, seconds
+from rung.local.predict import TASKS, Measured, Pace, Probe, Weights, pace, seconds
 
 READABLE = 8.0
 """tokens per second; about as fast as people read"""

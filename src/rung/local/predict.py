@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
-from rung.local.bandwidth import Probe
-
 _REFERENCE = 850e6
 """bytes/s of BLAKE2b on one core of the machine the costs were measured on (AMD EPYC of the Zen 4 class, AVX2 build)"""
 
@@ -34,6 +32,15 @@ class Weights(Protocol):
     def read_bytes(self) -> int: ...
     @property
     def kinds(self) -> Mapping[str, int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What `threads` threads did together. `read`: bytes/s of memory. `compute`: bytes/s through BLAKE2b."""
+
+    threads: int
+    read: float
+    compute: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from rung.local import hardware as machine
-from rung.local.bandwidth import Probe
 from rung.local.hardware import Gpu, Hardware
+from rung.local.predict import Probe
 
 GB = 10**9
 

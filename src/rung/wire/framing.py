@@ -15,7 +15,10 @@ def framing(headers: list[tuple[bytes, bytes]], label: str) -> tuple[int, bool, 
     fields = dict(headers)
     length, transfer, encoding = fields.get(_LENGTH), fields.get(_TRANSFER), fields.get(_ENCODING)
     lengths = 1
-    if len(fields) < len(headers):
+    if len(fields) == len(headers):
+        if length is not None and transfer is None and encoding is None:  # as most have it
+            return int(length), False, ""
+    else:
         lengths = sum(name == _LENGTH for name, _ in headers)
         encoding = b",".join([value for name, value in headers if name == _ENCODING])
     if lengths > 1 or (length is not None and transfer is not None):
