@@ -147,17 +147,26 @@ class Passage(ABC):
 class Whole(Passage):
     """One whose answer comes in one piece."""
 
-    __slots__ = ()
+    __slots__ = ("_ended", "answer")
+
+    answer: Answer
+    _ended: float
 
     def take(self) -> Answer | None:
-        """The answer, if it is the usual one, kept and written down; None, and nothing has been done, if not."""
-        path, call = self.path, self.call
-        answer = path.straight.read(self._response)
+        """The `answer`, if it is the usual one, which is still to be `put_away`; None, and nothing has been done, if
+        not."""
+        answer = self.path.straight.read(self._response)
         if answer is None:
             return None
-        ended = time.monotonic()
-        self.took = (ended - self._asked) * 1e3
-        answer.rung = path.rung.name
+        self._ended = time.monotonic()
+        self.took = (self._ended - self._asked) * 1e3
+        answer.rung = self.path.rung.name
+        self.answer = answer
+        return answer
+
+    def put_away(self) -> None:
+        """Keep the answer for the next such call, and write the call down."""
+        path, call, answer, ended = self.path, self.call, self.answer, self._ended
         path.breaker.worked(self._ticket, ended)
         path.budget.deposit()
         body = answer.body
@@ -167,17 +176,16 @@ class Whole(Passage):
         if path.ledger is not None:
             attempts = self._attempts(answer)
             path.ledger.record(row_of(call, answer, attempts, "miss", answer.evidence.cost, ended, ended))
-        return answer
 
     def _attempts(self, answer: Answer) -> list[Attempt]:
         evidence, rung = answer.evidence, self.path.rung
         answered = Attempt(rung.name, rung.model, "answered", "", self.took, evidence.usage, evidence.cost)
         return [self._looked(), answered]
 
-    def record(self, answer: Answer) -> Climb:
+    def record(self) -> Climb:
         """The climb up to its `answer`, as the slow path would have made it."""
-        record = self._climb(self._attempts(answer))
-        record.answer, record.ended = answer, time.monotonic()
+        record = self._climb(self._attempts(self.answer))
+        record.answer, record.ended = self.answer, self._ended
         return record
 
 

@@ -302,7 +302,21 @@ async def test_a_bug_is_an_error_and_leaves_nothing_behind(seen, monkeypatch):
             status, _, body = await there.ask(request())
         assert (status, orjson.loads(body)["error"]["code"]) == (500, "internal_error")
         assert logged == ["the application failed"]
+        assert there.flights == {}
+        assert (there.row(-1)["status"], there.row(-1)["error_code"]) == (500, "internal_error")
         assert (await there.ask(request("after")))[0] == 200
+
+
+async def test_an_answer_that_cannot_be_put_away_is_an_answer_all_the_same(seen, monkeypatch):
+    logged = []
+    monkeypatch.setattr("rung.doors.passed.log.exception", logged.append)
+    async with seen(GOOD) as there:
+        with monkeypatch.context() as broken:
+            broken.setattr("rung.rungs.exact.ExactRung.land", lambda *_: 1 / 0)
+            status, _, body = await there.ask(request())
+        assert (status, body) == (200, body_of(GOOD))
+        assert logged == ["a call that has been answered could not be put away"]
+        assert there.flights == {}
 
 
 async def test_after_a_reload_the_new_settings_hold(seen):

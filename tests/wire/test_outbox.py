@@ -92,3 +92,20 @@ async def test_what_goes_to_one_transport_right_after_the_other_goes_in_one_piec
     outbox.put(two, b"8")
     outbox.flush()
     assert log[3:] == [("one", b"7"), ("two", b"8")]
+
+
+async def test_what_is_to_be_done_after_a_write_is_done_after_it_and_in_order() -> None:
+    log: list[tuple[str, bytes]] = []
+    one, outbox = Told("one", log), Outbox()
+    outbox.put(one, b"1")
+    outbox.then(lambda: log.append(("done", b"1")))
+    outbox.put(one, b"2")
+    outbox.then(lambda: log.append(("done", b"2")))
+    outbox.flush()
+    assert log == [("one", b"12"), ("done", b"1"), ("done", b"2")]
+    outbox.flush()
+    outbox.then(lambda: log.append(("done", b"3")))  # nothing was to be written
+    asyncio.get_running_loop().call_soon(log.append, ("later", b""))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert log[3:] == [("done", b"3"), ("later", b"")]

@@ -256,6 +256,10 @@ class Exchange(msgspec.Struct, eq=False):
             self._left.set_result(None)
         connection.exchange_complete(self)
 
+    def then(self, done: Callable[[], None]) -> None:
+        """Call `done`, which must not raise, once what has been written here is on its way."""
+        self._connection.state.outbox.then(done)
+
     def push(self, body: bytes) -> bool:
         """`write` with `more`, if it can go out at once; False, and nothing has been done, if it is for `write`."""
         connection = self._connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from rung.gateway import Gateway
 
 JSON_HEAD = head([JSON])
 
+log = logging.getLogger("rung")
+
 
 class PassedWhole(Whole):
     """A plain call for a whole answer."""
@@ -27,20 +30,30 @@ class PassedWhole(Whole):
         self._gateway, self._reply = gateway, reply
 
     def come(self) -> None:
-        gateway, reply = self._gateway, self._reply
+        reply = self._reply
         try:
             answer = self.take()
             if answer is None:
                 self._go_on()
                 return
-            if gateway.lines is not None or gateway.watchers.all:
-                gateway.tell(self.record(answer))
             assert answer.body is not None
             cost = b"%bx-rung-cost-usd: %b\r\n" % (JSON_HEAD, usd(answer.evidence.cost).encode("ascii"))
             reply.whole(200, passed_head(self, answer, cost), answer.body)
-        except Exception:
+            reply.then(self._close)  # who waits is answered before the books are done
+        except Exception as bug:
+            self._gateway.close(self.hand_over(), bug)
             reply.failed()
         reply.ended()
+
+    def _close(self) -> None:
+        gateway = self._gateway
+        try:
+            self.put_away()
+            if gateway.lines is not None or gateway.watchers.all:
+                gateway.tell(self.record())
+        except Exception:
+            log.exception("a call that has been answered could not be put away")
+            self.path.exact.settle(self.call, None, None)  # nobody is to wait for it
 
     def cancel(self, msg: str) -> None:
         self._go_on()

@@ -8,6 +8,7 @@ one after the other only the first finds the peer asleep; made in between other 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import groupby
 
 HELD = 64 * 1024
@@ -21,10 +22,11 @@ class Outbox:
     written to in another way, `flush`.
     """
 
-    __slots__ = ("_held", "_size", "_twice")
+    __slots__ = ("_after", "_held", "_size", "_twice")
 
     def __init__(self) -> None:
         self._held: list[tuple[asyncio.Transport, bytes]] = []
+        self._after: list[Callable[[], None]] = []
         self._size = 0
         self._twice = False  # something held goes where the thing before it goes
 
@@ -41,6 +43,12 @@ class Outbox:
         if size > HELD:
             self.flush()
 
+    def then(self, done: Callable[[], None]) -> None:
+        """Call `done`, which must not raise, once all that has been put here up to now is written."""
+        if not self._held and not self._after:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._after.append(done)
+
     def flush(self) -> None:
         """Write all of it now."""
         held, self._held, self._size = self._held, [], 0
@@ -52,6 +60,10 @@ class Outbox:
                     transport.write(data)
                 except RuntimeError:  # uvloop: its handle is gone; the other connections' answers must go out
                     transport.abort()
+        if self._after:
+            after, self._after = self._after, []
+            for done in after:
+                done()
 
 
 def _joined(held: list[tuple[asyncio.Transport, bytes]]) -> list[tuple[asyncio.Transport, bytes]]:
