@@ -110,7 +110,7 @@ class Gateway:
         if self._log_lines and told.log.level in ("debug", "info"):
             self.lines = CallLines(told.log.format)
             self.lines.start()
-        self._tool = await asyncio.to_thread(ToolRung)  # reads its vocabulary
+        self._tool = ToolRung()
         await self._backends.start(told, self._client)
         if self._stores.trust is not None:
             self.proving = Proving(told, self._stores.trust, self._ledger, self._backends)

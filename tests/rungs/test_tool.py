@@ -226,3 +226,14 @@ async def test_a_missing_library_names_the_extra(rung: ToolRung, monkeypatch: py
     answer = await rung.attempt(call('Fix this JSON: {"a": 1,}'))
     assert isinstance(answer, Declined)
     assert answer.reason == "tool_cannot: json-repair is not installed: pip install 'rung[tools]'"
+
+
+async def test_the_vocabulary_is_read_by_the_first_call_for_all_that_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr("rung.rungs.tool._read_vocabulary", lambda: read.append("read"))
+    cold = ToolRung()
+    assert cold.look(call("What is love?")) is None  # that takes waiting
+    answers = await asyncio.gather(*(cold.attempt(call(ASK)) for _ in range(5)))
+    assert {answer.rung for answer in answers if isinstance(answer, Answer)} == {"tool"}
+    assert read == ["read"]
+    assert isinstance(cold.look(call("What is love?")), Declined)
