@@ -89,6 +89,33 @@ class Path:
         self.found: dict[Any, Any] = {}
 
 
+class Hit:
+    """A plain call that was answered before, and the `answer` found to it; `looked`: the milliseconds that took."""
+
+    __slots__ = ("_ended", "_path", "answer", "call", "looked")
+
+    def __init__(self, path: Path, call: Call, answer: Answer, looked: float) -> None:
+        self._path, self.call, self.answer, self.looked = path, call, answer, looked
+        self._ended = time.monotonic()
+
+    def put_away(self) -> None:
+        """Write the call down."""
+        path, ended = self._path, self._ended
+        path.budget.deposit()
+        if path.ledger is not None:
+            path.ledger.record(row_of(self.call, self.answer, self._attempts(), "hit", 0, ended, ended))
+
+    def record(self) -> Climb:
+        """The climb, as the slow path would have made it."""
+        exact = self._path.exact
+        record = Climb(self.call, self._attempts(), self.answer, begun=True, rungs=(exact,), asked=[exact])
+        record.ended = self._ended
+        return record
+
+    def _attempts(self) -> list[Attempt]:
+        return [Attempt("exact", "exact", "answered", "", self.looked, self.answer.evidence.usage, 0)]
+
+
 class Passage(ABC):
     """One plain call on its way: it says when it has `come`, and `hand_over` is what the slow path goes on with.
 
@@ -99,14 +126,14 @@ class Passage(ABC):
     __slots__ = ("_asked", "_key", "_response", "_ticket", "call", "looked", "path", "took")
 
     _asked: float
-    _key: bytes
+    _key: bytes | None
     _response: Response
     _ticket: int
     looked: float
     took: float
 
     def __init__(self, path: Path, call: Call) -> None:
-        self.path, self.call = path, call
+        self.path, self.call, self._key = path, call, None
 
     @abstractmethod
     def come(self) -> None:
@@ -115,18 +142,18 @@ class Passage(ABC):
     def send(self) -> bool:
         """Ask the model, if nobody has an answer and it can be asked at once; else False, and nothing has been done."""
         path, call = self.path, self.call
-        started = time.monotonic()
+        self._asked = started = time.monotonic()
         if len(call.raw) > path.longest or not path.breaker.free:
             return False
-        key = path.exact.vacant(call)
-        if key is None:
+        self._key = key = path.exact.key_of(call)
+        if key is None or not path.exact.vacant(key):
             return False
         self._asked = asked = time.monotonic()
         response = path.straight.send(call, path.deadlines, self.come)
         if response is None:
             return False
         path.exact.lead(key, call)
-        self._key, self._response, self._ticket = key, response, path.breaker.ticket
+        self._response, self._ticket = response, path.breaker.ticket
         self.looked = (asked - started) * 1e3
         return True
 
@@ -152,6 +179,12 @@ class Whole(Passage):
     answer: Answer
     _ended: float
 
+    def hit(self) -> Hit | None:
+        """What was answered to the same call before, if that is why it could not be sent and if it is at hand."""
+        key = self._key
+        answer = None if key is None else self.path.exact.stored(key, self.call)
+        return None if answer is None else Hit(self.path, self.call, answer, (time.monotonic() - self._asked) * 1e3)
+
     def take(self) -> Answer | None:
         """The `answer`, if it is the usual one, which is still to be `put_away`; None, and nothing has been done, if
         not."""
@@ -171,11 +204,16 @@ class Whole(Passage):
         path.budget.deposit()
         body = answer.body
         assert body is not None
+        assert self._key is not None
         path.exact.land(self._key, call, answer, body)
         path.rung.settle(call, answer, body)
         if path.ledger is not None:
             attempts = self._attempts(answer)
             path.ledger.record(row_of(call, answer, attempts, "miss", answer.evidence.cost, ended, ended))
+
+    def give_way(self) -> None:
+        """Nobody is to wait for this call, whose answer could not be kept."""
+        self.path.exact.settle(self.call, None, None)
 
     def _attempts(self, answer: Answer) -> list[Attempt]:
         evidence, rung = answer.evidence, self.path.rung

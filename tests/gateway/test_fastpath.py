@@ -7,7 +7,7 @@ import pytest
 from both_ways import GOOD, PRICED, Seen, asking, request
 
 from rung import fastpath
-from rung.testing import make_call, reply
+from rung.testing import completion_stream, make_call, reply
 
 
 def body_of(answer):
@@ -291,6 +291,39 @@ async def test_whoever_watches_is_told_the_same(seen):
                 del attempt["ms"]
             found.append(shown)
     assert found[0] == found[1]
+
+
+async def test_what_was_answered_before_is_found_without_the_ladder(seen, monkeypatch):
+    found = []
+    for fast in (True, False):
+        async with seen(GOOD, fast=fast) as there:
+            await there.ask(request())
+            watcher = there.gateway.watchers.join()
+            with monkeypatch.context() as watched:
+                watched.setattr(there.gateway, "begin" if fast else "paths", None)
+                answer = await there.ask(request())
+            told, _ = await watcher.next(5)
+            shown = orjson.loads(told[0])
+            for name in ("at", "id", "ms", "first_ms"):
+                del shown[name]
+            for attempt in shown["attempts"]:
+                del attempt["ms"]
+            assert b"exact; hit" in answer[1]
+            found.append((answer, shown, *there.kept()))
+    assert found[0] == found[1]
+
+
+async def test_what_is_stored_in_another_shape_or_too_old_is_not_at_hand(seen):
+    found = []
+    for fast in (True, False):
+        async with seen(completion_stream("a b"), GOOD, fast=fast) as there:
+            stream = await there.ask(request(stream=True))
+            answers = [await there.ask(request()), await there.ask(request())]
+            there.gateway._cache._clock = lambda: 1e12
+            answers += [await there.ask(request()), await there.ask(request())]
+            found.append((stream[0], answers, there.kept()[1:]))
+    assert found[0] == found[1]
+    assert [b"exact; hit" in head for _, head, _ in found[0][1]] == [True, True, False, True]
 
 
 async def test_a_bug_is_an_error_and_leaves_nothing_behind(seen, monkeypatch):

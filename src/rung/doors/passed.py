@@ -5,19 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from rung.call import Call
 from rung.completion import DONE
 from rung.doors.climbed import STREAM, Streamed, whole
 from rung.doors.exchange import Exchange
-from rung.doors.reply import JSON, end_note, head, passed_head, usd, with_note
-from rung.fastpath import Path, Stream, Whole
+from rung.doors.reply import JSON, end_note, head, hit_head, passed_head, usd, with_note
+from rung.fastpath import Hit, Path, Stream, Whole
 from rung.gateway import Gateway
 
 JSON_HEAD = head([JSON])
+HIT_HEAD = head([JSON, "x-rung-cost-usd: 0"])
 
 log = logging.getLogger("rung")
+
+
+def _put_away(gateway: Gateway, done: Hit | Whole) -> None:
+    """Do the books of a call that has been answered."""
+    try:
+        done.put_away()
+        if gateway.lines is not None or gateway.watchers.all:
+            gateway.tell(done.record())
+    except Exception:
+        log.exception("a call that has been answered could not be put away")
+        if isinstance(done, Whole):
+            done.give_way()
 
 
 class PassedWhole(Whole):
@@ -29,6 +43,16 @@ class PassedWhole(Whole):
         super().__init__(path, call)
         self._gateway, self._reply = gateway, reply
 
+    def replay(self) -> bool:
+        """Answer as the same call was answered before; False, and nothing has been done, if that is not at hand."""
+        found = self.hit()
+        if found is None:
+            return False
+        assert found.answer.body is not None
+        self._reply.whole(200, hit_head(found, HIT_HEAD), found.answer.body)
+        self._reply.then(partial(_put_away, self._gateway, found))
+        return True
+
     def come(self) -> None:
         reply = self._reply
         try:
@@ -39,21 +63,11 @@ class PassedWhole(Whole):
             assert answer.body is not None
             cost = b"%bx-rung-cost-usd: %b\r\n" % (JSON_HEAD, usd(answer.evidence.cost).encode("ascii"))
             reply.whole(200, passed_head(self, answer, cost), answer.body)
-            reply.then(self._close)  # who waits is answered before the books are done
+            reply.then(partial(_put_away, self._gateway, self))  # who waits is answered before the books are done
         except Exception as bug:
             self._gateway.close(self.hand_over(), bug)
             reply.failed()
         reply.ended()
-
-    def _close(self) -> None:
-        gateway = self._gateway
-        try:
-            self.put_away()
-            if gateway.lines is not None or gateway.watchers.all:
-                gateway.tell(self.record())
-        except Exception:
-            log.exception("a call that has been answered could not be put away")
-            self.path.exact.settle(self.call, None, None)  # nobody is to wait for it
 
     def cancel(self, msg: str) -> None:
         self._go_on()

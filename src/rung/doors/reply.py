@@ -16,7 +16,7 @@ import orjson
 from rung.answer import Answer
 from rung.doors.exchange import Message, Send
 from rung.errors import RungError
-from rung.fastpath import Passage
+from rung.fastpath import Hit, Passage
 from rung.ladder.climb import Climb, path
 
 JSON = "content-type: application/json"
@@ -87,6 +87,17 @@ def passed_head(passage: Passage, answer: Answer, first: bytes) -> bytes:
         found[simulated] = _same(steps, answer.rung, answer.model, False, simulated, (), "", "", ())
     known, form = found[simulated]
     own = form % (call.request_id, passage.looked, passage.took, (time.monotonic() - call.started) * 1e3)
+    return b"".join((first, own.encode("ascii"), known))
+
+
+def hit_head(hit: Hit, first: bytes) -> bytes:
+    """The same of an answer from the exact cache."""
+    call, answer, evidence = hit.call, hit.answer, hit.answer.evidence
+    steps = ("exact", "answered", "")
+    known, form = _same(
+        steps, "exact", answer.model, evidence.unproved, evidence.simulated, evidence.stripped, "", "", ()
+    )
+    own = form % (call.request_id, hit.looked, (time.monotonic() - call.started) * 1e3)
     return b"".join((first, own.encode("ascii"), known))
 
 

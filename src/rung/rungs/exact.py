@@ -94,15 +94,32 @@ class ExactRung:
                 return told_again("exact", entry, data, stream=call.stream)
         return self._lead(key, call)
 
-    def vacant(self, call: Call) -> bytes | None:
-        """The key of a `Call.plain` call for which `look` would say ``miss``: then `lead` and `land` stand for it."""
+    def key_of(self, call: Call) -> bytes | None:
+        """The key of a `Call.plain` call; None for one that is bypassed."""
         temperature = call.body.get("temperature")
         if temperature is not None and temperature > self._max_temperature:  # what else is in `_bypass`, it is not
             return None
-        told = fingerprint(call.raw, call.tenant, call.model, self._config_version, call.private)
-        call.fingerprint = told
-        key = told + call.mode.encode()
-        return None if key in self._flights or key in self._cache.entries else key
+        told = call.fingerprint
+        if told is None:
+            told = fingerprint(call.raw, call.tenant, call.model, self._config_version, call.private)
+            call.fingerprint = told
+        return told + call.mode.encode()
+
+    def stored(self, key: bytes, call: Call) -> Answer | None:
+        """The answer `look` would give, if it is at hand as it is asked for; None, and nothing has been counted, if
+        not."""
+        entry = self._cache.peek(key)
+        if entry is None or not (self._alone or admissible(entry, call)):
+            return None
+        data = entry.replay(shape_of(stream=call.stream, include_usage=call.include_usage))
+        if data is None:
+            return None
+        self._cache.get(key)
+        return told_again("exact", entry, data, stream=call.stream)
+
+    def vacant(self, key: bytes) -> bool:
+        """Would `look` say ``miss``? Then `lead` and `land` stand for it."""
+        return key not in self._flights and key not in self._cache.entries
 
     def lead(self, key: bytes, call: Call) -> None:
         """Be on the way for a key that was just found `vacant`."""

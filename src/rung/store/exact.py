@@ -58,6 +58,11 @@ class ExactCache:
         self.misses = 0
         self._hits = self._stored = self._evicted = self._expired = self._too_large = 0
 
+    def peek(self, key: bytes) -> Stored | None:
+        """The live entry of `key`, if there is one; it does not count as used."""
+        entry = self.entries.get(key)
+        return entry if entry is not None and self._clock() - entry.created < self.ttl else None
+
     def get(self, key: bytes) -> Stored | None:
         """The live entry of `key`, now the most recently used."""
         entry = self.entries.get(key)
