@@ -60,7 +60,7 @@ def control(pid: int, *arguments: str) -> None:
 
 
 def drive(load: Path, case: str, calls: int, seed: int) -> None:
-    """Ask one call after the other; all must be answered rightly."""
+    """Ask one call after the other, unless the case says otherwise; all must be answered rightly."""
     command = [
         str(load),
         "-p",
