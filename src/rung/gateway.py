@@ -34,6 +34,7 @@ from rung.ladder.privacy import recognise
 from rung.ladder.rung import Rung
 from rung.learning.people import unknown
 from rung.lines import CallLines
+from rung.once import Once
 from rung.prompts import Prompts
 from rung.providers.estimate import Correction
 from rung.providers.prices import PriceBook
@@ -86,7 +87,7 @@ class Gateway:
         """what is learnt about models below the reference; None where trust is switched off"""
         self.remembering: Remembering | None = None
         """the semantic cache; None where it is off or its extra is not installed"""
-        self._reads_tasks = False
+        self._tasks = Once(task.warm)  # 8 MB and a tenth of a second that only ``auto`` has to spend
         self.watchers = Watchers()
         """pages that show climbs as they end"""
 
@@ -200,9 +201,8 @@ class Gateway:
         if not record.begun and await self._start(record):
             assert record.answer is not None
             return record.answer
-        if call.model == "auto" and not self._reads_tasks:  # 8 MB and a tenth of a second nobody else has to spend
-            await asyncio.to_thread(task.warm)
-            self._reads_tasks = True
+        if call.model == "auto" and not self._tasks.done:
+            await self._tasks.wait()
         more = partial(self._models, record) if call.model in NAMES else None
         try:
             await climb(call, record.rungs, record, wiring.budget, wiring.hedger, more)

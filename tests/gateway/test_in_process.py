@@ -8,6 +8,7 @@ import pytest
 
 from rung import LadderExhausted, SyncGateway
 from rung.errors import InvalidRequestError, ModelNotFoundError, RungError
+from rung.ladder import task
 from rung.testing import completion_reply, completion_stream, reply, stream_reply
 
 HI = [{"role": "user", "content": "hi"}]
@@ -43,6 +44,24 @@ async def test_a_stream_left_early_cancels_the_upstream(serving):
         assert await anext(pieces) == "x"
         await pieces.aclose()
         await asyncio.wait_for(there.upstream.left.wait(), 5)
+
+
+async def test_the_first_calls_of_auto_wait_for_one_reading_of_the_words(serving, monkeypatch):
+    read, warm = [], task.warm
+
+    def counted():
+        read.append("read")
+        warm()
+
+    monkeypatch.setattr(task, "warm", counted)
+    toml = '[ladder]\nreference = "mock:big"\n'
+    async with serving(*[completion_reply("hello")] * 12, toml=toml) as there:
+        asked = [[{"role": "user", "content": f"What is love, {number}?"}] for number in range(12)]
+        await there.gateway.chat(asked[0], model="mock:big")
+        assert read == []  # who names a model need not wait
+        results = await asyncio.gather(*(there.gateway.chat(one, no_store=True) for one in asked[1:]))
+        assert {result.text for result in results} == {"hello"}
+    assert read == ["read"]
 
 
 async def test_errors_are_the_doors_errors(serving):

@@ -17,6 +17,7 @@ import orjson
 from rung import completion
 from rung.answer import Answer, Declined, Event, Evidence, Usage
 from rung.call import Call
+from rung.once import Once
 from rung.tools import (
     TOOLS,
     CannotAnswer,
@@ -59,35 +60,25 @@ class ToolRung:
 
     def __init__(self) -> None:
         self._busy = 0
-        self._knows = False  # its vocabulary: 2 MB and 80 ms that who asks for models by name need not spend
-        self._reading: asyncio.Future[None] | None = None
+        self._words = Once(_read_vocabulary)  # 2 MB and 80 ms that who asks for models by name need not spend
 
     def warm(self) -> None:
         """Load libraries and vocabulary now. Without it the first call of each kind waits for them, in a thread."""
         warm()
         _read_vocabulary()
-        self._knows = True
+        self._words.done = True
 
     def look(self, call: Call) -> Declined | None:
         """Decline at once what is no task of ours: nearly every call. None if it is one, or if that takes longer."""
-        if not self._knows:
+        if not self._words.done:
             return None
         task = _task(call)
         return task if isinstance(task, Declined) else None
 
-    async def _learn(self) -> None:
-        """Read the vocabulary, in a thread, for all who have come meanwhile."""
-        reading = self._reading
-        if reading is None:
-            reading = self._reading = asyncio.ensure_future(asyncio.to_thread(_read_vocabulary))
-        await asyncio.shield(reading)
-        self._knows = True
-
     async def attempt(self, call: Call) -> Answer | Declined:
         """Answer a whole or streamed call, or decline: ``not_a_tool_task`` (not ours) or ``tool_cannot`` (ours, but
         a limit, a missing library or a missing proof stands in the way)."""
-        if not self._knows:
-            await self._learn()
+        await self._words.wait()
         task = _task(call)
         if isinstance(task, Declined):
             return task
