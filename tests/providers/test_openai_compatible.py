@@ -295,6 +295,17 @@ async def test_noise_is_recognised_in_linear_time(asking):
             await read(await there.ask(stream=True))
 
 
+async def test_garbage_that_looks_like_a_comment_is_no_comment(asking):
+    words = [chunk({"content": "a"}), chunk({"content": "b"}), chunk({}, "stop"), DONE]
+    garbage = b":\x8f\xc1 what is next stands on the same line, and would be lost: "  # no end of its own
+    spoilt, comment = sse(words[0], garbage, *words[1:]), sse(": été\n\n".encode(), *words)
+    async with asking("openai", spoilt, comment) as there:
+        with pytest.raises(BadAnswerFault, match="no event"):
+            await read(await there.ask(stream=True))
+        chunks, _ = await read(await there.ask(stream=True))
+        assert [one["choices"][0]["delta"].get("content") for one in chunks[:2]] == ["a", "b"]
+
+
 # ---- failed_generation ----
 
 ADD = {

@@ -257,9 +257,17 @@ SIMULATED = (b"x-rung-simulated", b"true")
 
 def require_noise(raw: bytes, name: str) -> None:
     """A frame without data may hold comments and fields nobody needs here. Raises BadAnswerFault for anything
-    else: it may have swallowed the beginning of a frame that had data."""
-    if not _NOISE.fullmatch(raw):
+    else, bytes that are no UTF-8 included: it may have swallowed the beginning of a frame that had data."""
+    if not _NOISE.fullmatch(raw) or not _is_text(raw):
         raise BadAnswerFault(f"{name}'s stream holds something that is no event", provider=name)
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def wants_json(body: dict[str, Any]) -> bool:
