@@ -198,7 +198,7 @@ def _judge(status: int, headers: dict[str, str], body: bytes, question: str, str
     climb = headers.get("x-rung-climb", "")
     if status != 200:
         return Outcome("error", status, _error(json.loads(body)), climb=climb)
-    provider = by if headers["x-rung"] == "exact" else headers["x-rung-model"].partition(":")[0]
+    provider = by if headers["x-rung"] == "exact" else headers.get("x-rung-model", "").partition(":")[0]
     expected = says(provider, question)
     if not stream:
         choice = json.loads(body)["choices"][0]
@@ -220,7 +220,11 @@ def _judge(status: int, headers: dict[str, str], body: bytes, question: str, str
         raise Broken(f"chunks of several answers: { {chunk.get('id') for chunk in chunks} }")
     choices = [choice for chunk in chunks for choice in chunk["choices"]]
     text = "".join(choice["delta"].get("content") or "" for choice in choices)
-    continued = done and "continued_at" in chunks[-1].get("rung", {})
+    note = chunks[-1].get("rung", {}) if done else {}
+    continued = "continued_at" in note
+    if headers["x-rung"] == "pending":  # it was begun with a sign of life: the note says who it was, or the text
+        provider = note["model"].partition(":")[0] if done else text.partition("-")[0]
+        expected = says(provider, question)
     outcome = Outcome("whole" if done else "cut", status, code, provider, climb, text, continued)
     finish = next((choice["finish_reason"] for choice in reversed(choices) if choice.get("finish_reason")), None)
     if done and finish is None:

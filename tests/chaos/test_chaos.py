@@ -116,3 +116,23 @@ def test_a_wrong_stream_is_found_out(chaos: ModuleType, body: bytes, message: st
     told = {"x-rung": "cloud", "x-rung-model": "groq:m"}
     with pytest.raises(chaos.Broken, match=message):
         _judge(200, told, body, "q", True, "")
+
+
+FIRST = b': keep-alive\n\ndata: {"id":"1","choices":[{"delta":{"content":"groq-one"}}]}\n\n'
+OUT_OF_TIME = b'data: {"error":{"message":"too late","type":"timeout_error","code":"deadline_exceeded"}}\n\n'
+
+
+def test_a_stream_begun_with_a_sign_of_life_is_held_to_the_same(chaos: ModuleType) -> None:
+    from benchmarks.chaos.harness import _judge, says
+
+    told = {"x-rung": "pending"}
+    assert _judge(200, told, b": keep-alive\n\n" + OUT_OF_TIME, "q", True, "").kind == "cut"
+    assert _judge(200, told, FIRST + OUT_OF_TIME, "q", True, "").provider == "groq"
+    rest = says("groq", "q").removeprefix("groq-one").encode()
+    last = b'data: {"id":"1","choices":[{"delta":{"content":"%b"},"finish_reason":"stop"}],"rung":{"model":"%b:m"}}\n\n'
+    done = b"data: [DONE]\n\n"
+    assert _judge(200, told, FIRST + last % (rest, b"groq") + done, "q", True, "").kind == "whole"
+    with pytest.raises(chaos.Broken, match="deepseek said 'groq-one"):
+        _judge(200, told, FIRST + last % (rest, b"deepseek") + done, "q", True, "")
+    with pytest.raises(chaos.Broken, match="said 'groq-oneX'"):
+        _judge(200, told, FIRST + FIRST.replace(b"groq-one", b"X") + OUT_OF_TIME, "q", True, "")

@@ -186,6 +186,7 @@ async def test_a_refused_connection_sends_nothing():
         wire.send(path, body)
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await wire.head()
+        assert [(entry.outcome, entry.cost_pico_usd) for entry in sim.requests] == [("error", 0)]
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

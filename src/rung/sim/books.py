@@ -53,7 +53,7 @@ class Entry:
     stream: bool = False
     fault: str | None = None
     outcome: str = "open"
-    """whole, error (an HTTP error), broken (a fault of the transport), left (the client went away)"""
+    """whole, error (an HTTP error, or not even that), broken (a fault of the transport), left (the client went away)"""
     counts: Counts = field(default_factory=Counts)
     told: bool = False
     """did the client get the usage?"""

@@ -32,7 +32,7 @@ class Ended(Exception):
 class Delivery:
     """One response on its way.
 
-    `settle` is called once with the outcome (``whole``, ``broken`` or ``left``), before the last bytes go out:
+    `settle` is called once with the outcome (see `Entry.outcome`), before the last bytes go out:
     who has read them finds the books done.
     """
 
@@ -68,7 +68,7 @@ class Delivery:
         """Send it all. Raises Ended where the connection must be closed afterwards."""
         reply, fault = self.reply, self.reply.fault
         if isinstance(fault, faults.Refused):
-            self.settle("broken")
+            self.settle("error")  # nothing was read, so nothing is billed
             wire.reset()
             raise Ended
         if isinstance(fault, faults.Stall) and fault.after_chunks is None:
