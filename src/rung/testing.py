@@ -193,10 +193,12 @@ class ScriptedUpstream:
             return True
         writing = asyncio.ensure_future(step(self.received[-1], writer))
         leaving = asyncio.ensure_future(reader.read(1))
-        await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not writing.done():
-            self.left.set()
+        try:
+            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not writing.done():
+                self.left.set()
+        finally:  # neither may outlive us, whatever it meets
             writing.cancel()
-        leaving.cancel()
-        await asyncio.gather(writing, leaving, return_exceptions=True)
+            leaving.cancel()
+            await asyncio.gather(writing, leaving, return_exceptions=True)
         return not self.left.is_set()
