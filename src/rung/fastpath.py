@@ -292,10 +292,6 @@ class Stream(Passage):
         assert self._flow is not None
         self._flow.waiting, self.odd = event, True
 
-    def end(self) -> None:
-        """All has been taken."""
-        self._response.leave()
-
     def give_up(self) -> None:
         """Nothing more will be taken."""
         self._response.close()

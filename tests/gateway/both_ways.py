@@ -1,5 +1,6 @@
 """The same gateway asked by the fast path and by the slow one, and all that it has kept of it."""
 
+import asyncio
 import re
 from contextlib import asynccontextmanager
 
@@ -57,6 +58,21 @@ class Seen:
         budget = round(self.gateway._wiring.budget._level, 6)
         asked = [received.body for received in self.upstream.received]
         return rows, stats, breakers, budget, asked, self.flights
+
+    async def followers(self, count=1):
+        """Wait until so many calls wait for the one on its way."""
+        while not self.flights or len(next(iter(self.flights.values())).waiting) < count:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0)
+
+    async def shown(self, watcher):
+        """What `watcher` is told next, without its times."""
+        told, _ = await watcher.next(5)
+        shown = orjson.loads(told[0])
+        for name in ("at", "id", "ms", "first_ms"):
+            del shown[name]
+        for attempt in shown["attempts"]:
+            del attempt["ms"]
+        return shown
 
     @property
     def flights(self):

@@ -221,15 +221,13 @@ async def test_the_same_call_waits_for_the_one_on_its_way(seen):
 
     async with seen(slowly, GOOD) as there:
         calls = [asyncio.ensure_future(there.ask(request())) for _ in range(3)]
-        flights = there.flights
-        while not flights or len(next(iter(flights.values())).waiting) < 2:  # noqa: ASYNC110 (nobody tells)
-            await asyncio.sleep(0)
+        await there.followers(2)
         go.set()
         answers = await asyncio.gather(*calls)
         assert {answer[2] for answer in answers} == {body_of(GOOD)}
         assert len(there.upstream.received) == 2
         assert sorted(row.cache for row in there.rows[1:]) == ["hit", "hit", "miss"]
-        assert flights == {}
+        assert there.flights == {}
 
 
 async def test_a_client_that_leaves_stops_the_model_and_is_written_down(seen):
@@ -243,9 +241,7 @@ async def test_a_client_that_leaves_stops_the_model_and_is_written_down(seen):
         call = asyncio.ensure_future(there.ask(request()))
         await asked.wait()
         follower = asyncio.ensure_future(there.ask(request()))
-        flights = there.flights
-        while not flights or not next(iter(flights.values())).waiting:  # noqa: ASYNC110 (nobody tells)
-            await asyncio.sleep(0)
+        await there.followers()
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         await there.upstream.left.wait()
@@ -254,7 +250,7 @@ async def test_a_client_that_leaves_stops_the_model_and_is_written_down(seen):
         assert (row["status"], row["outcome"], row["error_code"]) == (499, "cancelled", "client_left")
         told = [(one["rung"], one["outcome"], one.get("reason", "")) for one in row["attempts"]]
         assert told == [("exact", "declined", "miss"), ("cloud", "cancelled", "client_left")]
-        assert flights == {}
+        assert there.flights == {}
         assert there.gateway._breakers.shown() == {}
 
 
@@ -282,13 +278,8 @@ async def test_whoever_watches_is_told_the_same(seen):
         async with seen(GOOD, fast=fast) as there:
             watcher = there.gateway.watchers.join()
             await there.ask(request())
-            told, _ = await watcher.next(5)
-            shown = orjson.loads(told[0])
+            shown = await there.shown(watcher)
             assert there.taken == [True] * fast
-            for name in ("at", "id", "ms", "first_ms"):
-                del shown[name]
-            for attempt in shown["attempts"]:
-                del attempt["ms"]
             found.append(shown)
     assert found[0] == found[1]
 
@@ -302,12 +293,7 @@ async def test_what_was_answered_before_is_found_without_the_ladder(seen, monkey
             with monkeypatch.context() as watched:
                 watched.setattr(there.gateway, "begin" if fast else "paths", None)
                 answer = await there.ask(request())
-            told, _ = await watcher.next(5)
-            shown = orjson.loads(told[0])
-            for name in ("at", "id", "ms", "first_ms"):
-                del shown[name]
-            for attempt in shown["attempts"]:
-                del attempt["ms"]
+            shown = await there.shown(watcher)
             assert b"exact; hit" in answer[1]
             found.append((answer, shown, *there.kept()))
     assert found[0] == found[1]

@@ -11,7 +11,6 @@ import orjson
 from rung.completion import DONE
 from rung.doors.exchange import Exchange
 from rung.doors.reply import (
-    JSON,
     NO_STORE,
     SSE,
     Reply,
@@ -21,7 +20,7 @@ from rung.doors.reply import (
     error_head,
     head,
     send_whole,
-    usd,
+    whole_head,
     with_note,
 )
 from rung.errors import RungError, ServerFault
@@ -54,8 +53,7 @@ def answer_of(record: Climb) -> tuple[bytes, bytes]:
     answer = record.answer
     assert answer is not None
     assert answer.body is not None
-    cost = f"{JSON}\r\nx-rung-cost-usd: {usd(record.cost())}\r\n"
-    return cost.encode("ascii") + climb_head(record), answer.body
+    return whole_head(record.cost()) + climb_head(record), answer.body
 
 
 class Streamed:

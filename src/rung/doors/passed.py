@@ -12,12 +12,9 @@ from rung.call import Call
 from rung.completion import DONE
 from rung.doors.climbed import STREAM, Streamed, whole
 from rung.doors.exchange import Exchange
-from rung.doors.reply import JSON, end_note, head, hit_head, passed_head, usd, with_note
+from rung.doors.reply import end_note, hit_head, passed_head, whole_head, with_note
 from rung.fastpath import Hit, Path, Stream, Whole
 from rung.gateway import Gateway
-
-JSON_HEAD = head([JSON])
-HIT_HEAD = head([JSON, "x-rung-cost-usd: 0"])
 
 log = logging.getLogger("rung")
 
@@ -49,7 +46,7 @@ class PassedWhole(Whole):
         if found is None:
             return False
         assert found.answer.body is not None
-        self._reply.whole(200, hit_head(found, HIT_HEAD), found.answer.body)
+        self._reply.whole(200, hit_head(found), found.answer.body)
         self._reply.then(partial(_put_away, self._gateway, found))
         return True
 
@@ -61,8 +58,7 @@ class PassedWhole(Whole):
                 self._go_on()
                 return
             assert answer.body is not None
-            cost = b"%bx-rung-cost-usd: %b\r\n" % (JSON_HEAD, usd(answer.evidence.cost).encode("ascii"))
-            reply.whole(200, passed_head(self, answer, cost), answer.body)
+            reply.whole(200, passed_head(self, answer, whole_head(answer.evidence.cost)), answer.body)
             reply.then(partial(_put_away, self._gateway, self))  # who waits is answered before the books are done
         except Exception as bug:
             self._gateway.close(self.hand_over(), bug)
@@ -126,7 +122,6 @@ class PassedStream(Stream):
             # the bill is complete before the last chunk goes out
             self._gateway.close(record, None)
             reply.close(with_note(data, end_note(record)) + DONE)
-            self.end()
         except Exception as bug:
             self._gateway.close(self.record or self.hand_over(), bug)
             self.give_up()

@@ -79,6 +79,11 @@ def usd(pico: int | None) -> str:
     return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".")
 
 
+def whole_head(cost: int | None) -> bytes:
+    """What the headers of a whole answer begin with: its type, and what it cost in pico-dollars."""
+    return f"{JSON}\r\nx-rung-cost-usd: {usd(cost)}\r\n".encode("ascii")
+
+
 def passed_head(passage: Passage, answer: Answer, first: bytes) -> bytes:
     """The headers of an answer that comes by the fast path: `first` and what `climb_head` would say."""
     call, simulated, found = passage.call, answer.evidence.simulated, passage.path.found
@@ -90,15 +95,18 @@ def passed_head(passage: Passage, answer: Answer, first: bytes) -> bytes:
     return b"".join((first, own.encode("ascii"), known))
 
 
-def hit_head(hit: Hit, first: bytes) -> bytes:
-    """The same of an answer from the exact cache."""
+def hit_head(hit: Hit) -> bytes:
+    """All headers of an answer from the exact cache."""
     call, answer, evidence = hit.call, hit.answer, hit.answer.evidence
     steps = ("exact", "answered", "")
     known, form = _same(
         steps, "exact", answer.model, evidence.unproved, evidence.simulated, evidence.stripped, "", "", ()
     )
     own = form % (call.request_id, hit.looked, (time.monotonic() - call.started) * 1e3)
-    return b"".join((first, own.encode("ascii"), known))
+    return b"".join((_FREE, own.encode("ascii"), known))
+
+
+_FREE = whole_head(0)
 
 
 def climb_head(record: Climb) -> bytes:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from rung.answer import Answer, Event
 from rung.call import Call
-from rung.errors import Fault, RejectedFault, ServerFault, TimeoutFault
+from rung.errors import Fault, RejectedFault, ServerFault
 from rung.providers.chat_wire import tier_of
 from rung.providers.endpoint import Endpoint
 from rung.providers.relay import Relay
+from rung.providers.silence import Silence
 from rung.wire.client import Response
 
 Rescue = Callable[[Call, Answer, bytes], Awaitable[bool]]
@@ -24,15 +24,15 @@ class Flow:
         fault: what it has broken with.
     """
 
-    __slots__ = ("_call", "_endpoint", "_heard", "_idle", "_model", "_relay", "_response", "answer", "fault", "waiting")
+    __slots__ = ("_call", "_endpoint", "_model", "_relay", "_response", "_silence", "answer", "fault", "waiting")
 
     def __init__(
         self, endpoint: Endpoint, call: Call, model: str, response: Response, answer: Answer, idle: float
     ) -> None:
-        """`idle`: seconds without data, though there be comments, after which it has failed."""
-        self._endpoint, self._call, self._model, self._response, self._idle = endpoint, call, model, response, idle
+        """`idle`: see `Silence`."""
+        self._endpoint, self._call, self._model, self._response = endpoint, call, model, response
         self._relay = Relay(endpoint.name, call, answer.evidence)
-        self._heard = time.monotonic()
+        self._silence = Silence(endpoint.name, idle)
         self.answer = answer
         self.waiting: Event | None = None
         self.fault: Fault | None = None
@@ -45,18 +45,15 @@ class Flow:
     def feed(self, block: bytes) -> Event | None:
         """What a block brings that may be passed on. Raises a Fault."""
         out, content, data = self._relay.feed(block)
-        now = time.monotonic()
-        if data:
-            self._heard = now
-        elif now - self._heard > self._idle:
-            name = self._endpoint.name
-            raise TimeoutFault(f"{name} sent only keep-alives for {self._idle:g} s", provider=name, code="idle_timeout")
+        self._silence.heard(data)
         return Event(out, content) if out else None
 
     def end(self) -> Event:
-        """The last event; then the evidence is complete. Raises BadAnswerFault if the stream has not ended well."""
+        """The last event; then the evidence is complete, and nobody reads on. Raises BadAnswerFault if the stream has
+        not ended well."""
         relay, end, evidence = self._relay, self._endpoint, self.answer.evidence
         held = relay.end()
+        self._response.leave()
         if evidence.usage is not None:
             asked = self._call.body.get("service_tier") if end.tier_untold else None
             if isinstance(asked, str) and not evidence.usage.service_tier:
@@ -81,9 +78,7 @@ class Flow:
                     yield event
                 if relay.done:
                     break
-            last = self.end()
-            response.leave()
-            yield last
+            yield self.end()
         except (ServerFault, RejectedFault):
             if relay.spoke or not await rescue(self._call, answer, relay.broken):
                 raise

@@ -7,7 +7,6 @@ all, everything filtered, a stream that ends without the provider's own terminat
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -17,12 +16,13 @@ import orjson
 
 from rung.answer import Answer, Event, Evidence, Usage
 from rung.call import Call
-from rung.errors import BadAnswerFault, Fault, TimeoutFault
+from rung.errors import BadAnswerFault, Fault
 from rung.providers.chat_request import Asked
 from rung.providers.chat_wire import SIMULATED, fault_from, wants_json
 from rung.providers.chat_writer import ChatWriter
 from rung.providers.endpoint import Endpoint
 from rung.providers.rows import ModelRules
+from rung.providers.silence import Silence
 from rung.wire.client import Client, Deadlines, Response
 from rung.wire.sse import Frame, Splitter
 
@@ -160,21 +160,14 @@ class Native(ABC):
         self, call: Call, model: str, response: Response, reader: Reader, idle: float
     ) -> AsyncIterator[Event]:
         frames = self.frames()
-        last_data = time.monotonic()
+        silence = Silence(self.endpoint.name, idle)
         sent = False
         try:
             async for block in response.blocks():
                 data = False
                 for one in frames.feed(block):
                     data |= reader.frame(one)
-                now = time.monotonic()
-                if data:
-                    last_data = now
-                elif now - last_data > idle:
-                    name = self.endpoint.name
-                    raise TimeoutFault(
-                        f"{name} sent only keep-alives for {idle:g} s", provider=name, code="idle_timeout"
-                    )
+                silence.heard(data)
                 out, content = reader.writer.take()
                 if out:
                     sent |= content

@@ -96,14 +96,10 @@ class ExactRung:
 
     def key_of(self, call: Call) -> bytes | None:
         """The key of a `Call.plain` call; None for one that is bypassed."""
-        temperature = call.body.get("temperature")
-        if temperature is not None and temperature > self._max_temperature:  # what else is in `_bypass`, it is not
+        if self._bypass(call) is not None:
             return None
-        told = call.fingerprint
-        if told is None:
-            told = fingerprint(call.raw, call.tenant, call.model, self._config_version, call.private)
-            call.fingerprint = told
-        return told + call.mode.encode()
+        call.fingerprint = self._fingerprint(call)
+        return _key(call)
 
     def stored(self, key: bytes, call: Call) -> Answer | None:
         """The answer `look` would give, if it is at hand as it is asked for; None, and nothing has been counted, if

@@ -65,14 +65,12 @@ class ExactCache:
 
     def get(self, key: bytes) -> Stored | None:
         """The live entry of `key`, now the most recently used."""
-        entry = self.entries.get(key)
+        entry = self.peek(key)
         if entry is None:
             self.misses += 1
-            return None
-        if self._clock() - entry.created >= self.ttl:
-            self._expired += 1
-            self.misses += 1
-            self.remove(key)
+            if key in self.entries:
+                self._expired += 1
+                self.remove(key)
             return None
         self.entries.move_to_end(key)
         self._hits += 1

@@ -163,8 +163,8 @@ class Node:
             return None
         below = self._below.get(key)
         if below is None:
-            places = [*self._by_word[word]] if key != "*" else []
-            below = self._below[key] = self._lexicon.after([*places, *(self._by_word["*"] if key[0] == "*" else ())])
+            named = self._by_word[word] if key != "*" else ()
+            below = self._below[key] = self._lexicon.after([*named, *(self._by_word["*"] if key[0] == "*" else ())])
         return below
 
 
