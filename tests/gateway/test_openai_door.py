@@ -286,6 +286,14 @@ async def test_what_is_refused_at_the_door(serving, headers, status, code):
         assert there.upstream.received == []
 
 
+async def test_what_is_private_already_does_not_hide_a_mistake(serving):
+    async with serving(completion_reply("x")) as there:
+        status, _, body = await post(
+            there, orjson.dumps({**ask(), "rung": {"private": True}}), **{"x-rung-private": "?"}
+        )
+        assert (status, json.loads(body)["error"]["param"]) == (400, "x-rung-private")
+
+
 @pytest.mark.parametrize("name", ["x-rung-private", "x-rung-mode", "authorization", "content-type"])
 async def test_a_header_that_decides_something_is_sent_once(serving, name):
     """The last one winning would make a private call public."""

@@ -242,7 +242,7 @@ def _number(name: str, value: Any, low: float, high: float) -> float:
 
 def _set_private(call: Call, value: Any) -> None:
     # once private (by key or configuration), a call cannot be made public again
-    call.private = call.private or _flag("private", value)
+    call.private |= _flag("private", value)
 
 
 def _set_no_store(call: Call, value: Any) -> None:
