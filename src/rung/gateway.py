@@ -201,7 +201,7 @@ class Gateway:
         if not record.begun and await self._start(record):
             assert record.answer is not None
             return record.answer
-        if call.model == "auto" and not self._tasks.done:
+        if call.model == "auto":
             await self._tasks.wait()
         more = partial(self._models, record) if call.model in NAMES else None
         try:

@@ -26,18 +26,16 @@ def begin(
 ) -> Coroutine[Any, Any, None] | None:
     """`chat` for our own server: what is left to do; None if it is answered, or a callback will."""
     if call.plain and (path := gateway.paths.of(call.model)) is not None:
-        if call.stream:
-            stream = PassedStream(path, call, gateway, reply, heartbeat, state)
-            if stream.send():
-                reply.answered_by(stream)
-                return None
-        else:
-            passage = PassedWhole(path, call, gateway, reply)
-            if passage.send():
-                reply.answered_by(passage)
-                return None
-            if passage.replay():
-                return None
+        passage = (
+            PassedStream(path, call, gateway, reply, heartbeat, state)
+            if call.stream
+            else PassedWhole(path, call, gateway, reply)
+        )
+        if passage.send():
+            reply.answered_by(passage)
+            return None
+        if isinstance(passage, PassedWhole) and passage.replay():
+            return None
     record = Climb(call)
     if call.stream:
         return Streamed(gateway, record, reply, heartbeat, state).run()
